@@ -1,0 +1,1 @@
+"""Sets of features: effects and verdicts, rates, figures, reports, studies."""

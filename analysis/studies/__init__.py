@@ -1,0 +1,1 @@
+"""One paper, one study: its claims, re-run."""

@@ -1,0 +1,1 @@
+"""Small trained encoders that travel with the package."""

@@ -1,0 +1,1 @@
+"""What is measured: datasets, episodes, embeddings and the store that keeps them."""

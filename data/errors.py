@@ -1,0 +1,42 @@
+"""One family of errors: what came in cannot be used, and the sentence says why.
+
+    MetaprobeError(ValueError)
+    ├── DataError          a dataset, an episode request
+    ├── StoreError         the embedding store
+    ├── CheckpointError    a checkpoint, its head, its rates
+    └── ProbeError         a probe asked for something undefined
+
+Each carries a short machine-readable ``code`` beside its sentence. The command
+line turns any of them into one line and exit status 2.
+"""
+
+from __future__ import annotations
+
+
+class MetaprobeError(ValueError):
+    """What came in cannot be used.
+
+    Args:
+        message: One sentence: what came, what is allowed, what to do.
+        code: A short stable word for programs, such as ``"k-too-large"``.
+    """
+
+    def __init__(self, message: str, *, code: str = "input") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class DataError(MetaprobeError):
+    """A dataset or an episode request that cannot be met."""
+
+
+class StoreError(MetaprobeError):
+    """The embedding store cannot be read or written."""
+
+
+class CheckpointError(MetaprobeError):
+    """A checkpoint that cannot be trusted or understood."""
+
+
+class ProbeError(MetaprobeError):
+    """A probe that would be undefined on what was given."""

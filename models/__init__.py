@@ -1,0 +1,1 @@
+"""What measures: backbones, inner-loop rules, adaptation, meta-training, checkpoints."""

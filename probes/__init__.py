@@ -1,0 +1,1 @@
+"""One set of features: extraction, neighbours, votes, the four cells."""
