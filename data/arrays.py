@@ -1,0 +1,181 @@
+"""Readers for arrays people have: ``.npz`` and ``.h5`` with ``images`` and ``labels``.
+
+Beside these two a file may hold ``ids``, ``classes`` (names), ``groups`` (of the
+classes) and ``split`` (a word for each image). Nothing in a file is executed:
+object arrays are refused, and so are HDF5 links that leave the file. Sizes are
+checked before memory is taken.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DataError
+from .images import LabelledImages
+
+KNOWN = ("images", "labels", "ids", "classes", "groups", "split", "fingerprint")
+MOST_GROWTH = 1000
+"""A compressed array may grow this much when read; more is taken for a bomb."""
+
+
+def read_arrays(path: Path, split: str) -> LabelledImages:
+    """A dataset in one ``.npz`` or ``.h5`` file.
+
+    Args:
+        path: File with ``images`` ``(N, C, H, W)``, ``(N, H, W, C)`` or ``(N, H, W)``
+            and ``labels`` ``(N,)``.
+        split: Which split, when the file has ``split``; else ``"all"`` or anything.
+
+    Raises:
+        DataError: If the file is not such a file, or has no such split.
+    """
+    if not path.is_file():
+        raise DataError(f"data file {str(path)!r} does not exist", code="missing-file")
+    try:
+        arrays = _read_npz(path) if path.suffix == ".npz" else _read_h5(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"{str(path)!r} cannot be read as {path.suffix} arrays: {error}", code="unreadable"
+        ) from error
+    return from_arrays(path.stem, split, arrays, where=str(path))
+
+
+def from_arrays(
+    name: str, split: str, arrays: Mapping[str, NDArray[Any]], *, where: str
+) -> LabelledImages:
+    """Labelled images from plain arrays.
+
+    Raises:
+        DataError: If an array is missing or does not fit.
+    """
+    for needed in ("images", "labels"):
+        if needed not in arrays:
+            raise DataError(
+                f"{where!r} has no array {needed!r} (it has {', '.join(sorted(arrays)) or 'none'})",
+                code="missing-array",
+            )
+    images = _channels_first(np.asarray(arrays["images"]), where)
+    raw = np.asarray(arrays["labels"])
+    if raw.ndim != 1 or len(raw) != len(images):
+        raise DataError(
+            f"{where!r} has labels of shape {raw.shape} for {len(images)} images; (N,) is needed",
+            code="shape",
+        )
+    ids = _words(arrays["ids"]) if "ids" in arrays else np.array([f"{name}/{i}" for i in range(len(raw))])
+    if "split" in arrays and split != "all":
+        words = _words(arrays["split"])
+        rows = np.flatnonzero(words == split)
+        if not len(rows):
+            raise DataError(
+                f"{where!r} has no split {split!r}; it has {', '.join(sorted(set(words)))}",
+                code="unknown-split",
+            )
+        images, raw, ids = images[rows], raw[rows], ids[rows]
+    if "classes" in arrays and raw.dtype.kind in "iu":
+        names = _words(arrays["classes"])
+        labels = raw.astype(np.int64)
+        groups = _words(arrays["groups"]) if "groups" in arrays else np.full(len(names), "all")
+    else:
+        found, labels = np.unique(raw, return_inverse=True)
+        names, groups = found.astype(str), np.full(len(found), "all")
+    return LabelledImages(
+        name, split, images, labels.astype(np.int64), ids, tuple(map(str, names)), tuple(map(str, groups))
+    )
+
+
+def _channels_first(images: NDArray[Any], where: str) -> NDArray[Any]:
+    if images.ndim == 3:
+        images = images[:, None]
+    elif images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
+        images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    if images.dtype == np.float64:
+        images = images.astype(np.float32)
+    if images.ndim != 4:
+        raise DataError(
+            f"{where!r} has images of shape {images.shape}; (N, C, H, W), (N, H, W, C) or (N, H, W) "
+            "is needed",
+            code="shape",
+        )
+    return images
+
+
+def _words(array: NDArray[Any]) -> NDArray[np.str_]:
+    flat = np.asarray(array).ravel()
+    if flat.dtype.kind == "O":  # HDF5 strings
+        flat = np.array([w.decode() if isinstance(w, bytes) else str(w) for w in flat])
+    elif flat.dtype.kind == "S":
+        flat = np.char.decode(flat, "utf-8")
+    return flat.astype(str)
+
+
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    stored = path.stat().st_size
+    out: dict[str, NDArray[Any]] = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            if name not in KNOWN:
+                continue
+            if name in out:
+                raise DataError(f"{str(path)!r} holds array {name!r} twice", code="duplicate")
+            if member.file_size > MOST_GROWTH * max(stored, 4096):
+                raise DataError(
+                    f"array {name!r} in {str(path)!r} says it holds {member.file_size} bytes in a "
+                    f"file of {stored}; that is refused",
+                    code="too-large",
+                )
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                read = {
+                    (1, 0): np.lib.format.read_array_header_1_0,
+                    (2, 0): np.lib.format.read_array_header_2_0,
+                }.get(version)
+                if read is None:
+                    raise DataError(f"array {name!r} has .npy version {version}", code="unreadable")
+                shape, _, dtype = read(file)
+            size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+            if size > member.file_size:
+                raise DataError(
+                    f"array {name!r} in {str(path)!r} claims shape {shape}, more than its "
+                    f"{member.file_size} bytes hold",
+                    code="size",
+                )
+            with archive.open(member) as file:
+                out[name] = np.lib.format.read_array(file, allow_pickle=False)
+    return out
+
+
+def _read_h5(path: Path) -> dict[str, NDArray[Any]]:
+    stored = path.stat().st_size
+    out: dict[str, NDArray[Any]] = {}
+    with h5py.File(path, "r") as file:
+        for name in KNOWN:
+            if name not in file:
+                continue
+            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+                raise DataError(
+                    f"{name!r} in {str(path)!r} is a link; only arrays in the file itself are read",
+                    code="link",
+                )
+            found = file[name]
+            if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external:
+                raise DataError(
+                    f"{name!r} in {str(path)!r} is not a plain dataset within the file",
+                    code="not-plain",
+                )
+            if found.nbytes > MOST_GROWTH * max(stored, 4096):
+                raise DataError(
+                    f"{name!r} in {str(path)!r} claims {found.nbytes} bytes in a file of {stored}",
+                    code="too-large",
+                )
+            out[name] = found[()]
+    return out

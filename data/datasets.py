@@ -1,0 +1,115 @@
+"""Opening data by name: ``glyphs``, ``digits``, a folder, a ``.npz`` or ``.h5`` file.
+
+Names may carry their format, as in ``image-folder:DIR``. What a reader needs
+to know of a dataset is only its path and the split asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from . import glyphs
+from .arrays import read_arrays
+from .digits import digits
+from .errors import DataError
+from .folders import read_image_folder
+from .images import LabelledImages
+from .keys import key_hash
+from .store import default_cache_dir
+
+READERS: Mapping[str, Callable[[Path, str], LabelledImages]] = {
+    "image-folder": read_image_folder,
+    "npz": read_arrays,
+    "h5": read_arrays,
+}
+"""Formats by name: ``(path, split) -> LabelledImages``."""
+
+
+def open_dataset(
+    source: str | Path, split: str = "test", *, cache: Path | None = None
+) -> LabelledImages:
+    """A split of a dataset.
+
+    Args:
+        source: ``"glyphs"``, ``"digits"``, a folder of images, a ``.npz`` or ``.h5`` file,
+            or ``"format:path"``.
+        split: Which split; ``"all"`` where the data has none.
+        cache: Where built datasets are kept; the default cache when None.
+
+    Raises:
+        DataError: If the source is unknown, missing or unreadable, or has no such split.
+
+    >>> open_dataset("digits", "all").shape
+    (1, 28, 28)
+    """
+    name = str(source)
+    if name == "glyphs":
+        return _glyphs(split, cache or default_cache_dir())
+    if name == "digits":
+        return digits(split)
+    form, _, path = name.partition(":")
+    if path and form in READERS:
+        return READERS[form](Path(path), split)
+    place = Path(name)
+    if place.is_dir():
+        return read_image_folder(place, split)
+    if place.is_file() and place.suffix in {".npz", ".h5", ".hdf5"}:
+        return read_arrays(place, split)
+    raise DataError(
+        f"dataset {name!r} is neither known nor there; use glyphs, digits, a folder, a .npz or .h5 "
+        f"file, or FORMAT:PATH with FORMAT one of {', '.join(READERS)}",
+        code="unknown-dataset",
+    )
+
+
+def _glyphs(split: str, cache: Path) -> LabelledImages:
+    """The glyphs, built once and then kept on disk."""
+    if split not in glyphs.SPLITS:
+        raise DataError(
+            f"glyphs has no split {split!r}; choose {', '.join(glyphs.SPLITS)}",
+            code="unknown-split",
+        )
+    recipe = glyphs.Recipe()
+    key = key_hash({"glyphs": glyphs.VERSION, "fonts": glyphs.fonts_hash(), **asdict(recipe)})
+    folder = cache / "datasets" / f"glyphs-{key[:16]}"
+    if not (folder / f"{split}.npz").is_file():
+        for name, part in glyphs.build(recipe).items():
+            if name == split:
+                wanted = part
+            _keep(folder / f"{name}.npz", part)
+        return wanted
+    kept = read_arrays(folder / f"{split}.npz", "all")
+    return LabelledImages(
+        "glyphs", split, kept.images, kept.labels, kept.ids, kept.classes, kept.groups
+    )
+
+
+def _keep(path: Path, data: LabelledImages) -> None:
+    """Write a split whole or not at all; a cache that cannot be written is done without."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    except OSError:
+        return
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(
+                file,
+                images=data.images,
+                labels=data.labels,
+                ids=data.ids,
+                classes=np.array(data.classes),
+                groups=np.array(data.groups),
+                fingerprint=np.array(data.fingerprint),
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)

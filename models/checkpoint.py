@@ -1,0 +1,212 @@
+"""Our own checkpoints: safetensors with everything needed to measure them.
+
+Tensors are named ``body.…``, ``head.…`` and ``rates.…``; metadata are JSON
+strings under the keys ``metaprobe.format``, ``architecture``, ``rule``,
+``data``, ``recipe``, ``seed``, ``step`` and ``version``. Nothing in a file is
+executed, and its size is checked against its header before memory is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from ..data.errors import CheckpointError
+
+FORMAT = "metaprobe.checkpoint/1"
+LARGEST = 16 * 2**30
+"""Bytes; a file larger than this is not read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Tensors and metadata of one file.
+
+    Args:
+        name: Short name: the file's stem.
+        path: Where it was read.
+        sha256: Hash of the file's bytes.
+        tensors: ``body.…``, ``head.…`` and ``rates.…``.
+        metadata: Decoded JSON, without the ``metaprobe.format`` key.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, Any]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors under a prefix, without it.
+
+        >>> Checkpoint("a", "a", "", {"head.bias": torch.zeros(2)}, {}).part("head")
+        {'bias': tensor([0., 0.])}
+        """
+        start = prefix + "."
+        return {n.removeprefix(start): t for n, t in self.tensors.items() if n.startswith(start)}
+
+
+def shipped() -> dict[str, Path]:
+    """The checkpoints that travel with the package, by name."""
+    room = files("metaprobe.checkpoints")
+    found = [Path(str(p)) for p in room.iterdir() if p.name.endswith(".safetensors")]
+    return {p.stem: p for p in sorted(found)}
+
+
+def find_checkpoint(name: str | Path) -> Path:
+    """The file of a checkpoint, given its path or the name of a shipped one.
+
+    Raises:
+        CheckpointError: If there is neither.
+    """
+    path = Path(name)
+    if path.exists():
+        return path
+    known = shipped()
+    if str(name) in known:
+        return known[str(name)]
+    raise CheckpointError(
+        f"checkpoint {str(name)!r} does not exist; give a .safetensors file or one of "
+        f"{', '.join(known) or '(none shipped)'}",
+        code="missing-file",
+    )
+
+
+def read_checkpoint(name: str | Path) -> Checkpoint:
+    """Read one of our checkpoints.
+
+    The bytes that are hashed are the bytes that are parsed.
+
+    Raises:
+        CheckpointError: If it is not there, not such a file, or holds a value that is not finite.
+    """
+    path = find_checkpoint(name)
+    raw = _read_bytes(path)
+    if len(raw) < 8 or not 2 <= int.from_bytes(raw[:8], "little") <= min(len(raw) - 8, 2**26):
+        raise CheckpointError(
+            f"{str(path)!r} is not a safetensors file (its header does not fit its "
+            f"{len(raw)} bytes); metaprobe reads what `metaprobe train` writes",
+            code="not-a-checkpoint",
+        )
+    try:
+        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+        tensors = parse(raw)
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{str(path)!r} is a damaged safetensors file: {error}", code="damaged"
+        ) from error
+    words = header.get("__metadata__") or {}
+    if words.get("metaprobe.format") != FORMAT:
+        raise CheckpointError(
+            f"{str(path)!r} is a safetensors file but no metaprobe checkpoint "
+            f"(its metaprobe.format is {words.get('metaprobe.format')!r}, not {FORMAT!r})",
+            code="foreign-checkpoint",
+        )
+    try:
+        metadata = {k: json.loads(v) for k, v in words.items() if k != "metaprobe.format"}
+    except ValueError as error:
+        raise CheckpointError(
+            f"the metadata of {str(path)!r} is not JSON: {error}", code="damaged"
+        ) from error
+    refuse_non_finite(tensors, str(path))
+    return Checkpoint(path.stem, str(path), hashlib.sha256(raw).hexdigest(), tensors, metadata)
+
+
+def write_checkpoint(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
+) -> None:
+    """Write a checkpoint whole or not at all.
+
+    Args:
+        path: Where to; its folder is made.
+        tensors: ``body.…``, ``head.…`` and ``rates.…``.
+        metadata: JSON-able values.
+
+    Raises:
+        CheckpointError: If it cannot be written.
+    """
+    words = {k: json.dumps(v, sort_keys=True) for k, v in metadata.items()}
+    plain = {n: t.detach().cpu().contiguous().clone() for n, t in sorted(tensors.items())}
+    write_bytes(path, serialise(plain, {"metaprobe.format": FORMAT, **words}))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: temporary, fsync, rename.
+
+    Raises:
+        CheckpointError: If the folder or disk refuses.
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{str(path)!r} cannot be written: {error.strerror or error}", code="cannot-write"
+        ) from error
+
+
+def refuse_non_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Stop at the first tensor that holds NaN or infinity.
+
+    Raises:
+        CheckpointError: Naming the tensor and how many values.
+    """
+    for name, tensor in tensors.items():
+        bad = int((~torch.isfinite(tensor)).sum()) if tensor.is_floating_point() else 0
+        if bad:
+            raise CheckpointError(
+                f"tensor {name!r} of {where!r} holds {bad} values that are NaN or infinite; "
+                "nothing measured from it would mean anything",
+                code="not-finite",
+            )
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes: the same weights, the same digest."""
+    out = hashlib.sha256(b"metaprobe-tensors-v1")
+    for name, tensor in sorted(tensors.items()):
+        plain = tensor.detach().cpu().contiguous()
+        out.update(f"{name}\0{plain.dtype}\0{tuple(plain.shape)}\0".encode())
+        out.update(plain.view(torch.uint8).numpy().tobytes() if plain.ndim else plain.numpy().tobytes())
+    return out.hexdigest()
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise CheckpointError(
+            f"{str(path)!r} cannot be opened: {error.strerror}", code="cannot-open"
+        ) from error
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise CheckpointError(f"{str(path)!r} is not a regular file", code="not-a-file")
+        if status.st_size > LARGEST:
+            raise CheckpointError(
+                f"{str(path)!r} holds {status.st_size} bytes; {LARGEST} are allowed", code="too-large"
+            )
+        return file.read()

@@ -1,0 +1,103 @@
+"""Whose statistics does batch normalisation use? A named setting, never an accident.
+
+``batch``
+    Those of the batch at hand, support and query apart: transductive, and what
+    MAML's code has always done (Finn et al. 2017; Bronskill et al. 2020).
+``running``
+    Those stored in the checkpoint, the same for every image.
+``support``
+    Those of the support images alone, for support and query alike: each query
+    is then judged by itself.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..data.errors import CheckpointError
+
+NormMode = Literal["batch", "running", "support"]
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation `(N, C, …)` with statistics from a stated source.
+
+    The parameters and buffers of the layer it replaces keep their names.
+
+    Args:
+        layer: The layer to replace.
+        mode: Whose statistics to use.
+        support_rows: In mode ``support``, the leading rows that are the support.
+    """
+
+    def __init__(self, layer: nn.BatchNorm2d, mode: NormMode, support_rows: int = 0) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        self.register_buffer("running_mean", layer.running_mean)
+        self.register_buffer("running_var", layer.running_var)
+        self.register_buffer("num_batches_tracked", layer.num_batches_tracked)
+        self.eps, self.mode, self.support_rows = layer.eps, mode, support_rows
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.mode == "batch":
+            return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+        if self.mode == "running":
+            mean, var = self.running_mean, self.running_var
+            return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
+        # written out: statistics handed to F.batch_norm would carry no gradient
+        support = x[: self.support_rows]
+        centre = support.mean(dim=(0, 2, 3), keepdim=True)
+        spread = support.var(dim=(0, 2, 3), keepdim=True, correction=0)
+        y = (x - centre) * torch.rsqrt(spread + self.eps)
+        return y if self.weight is None else y * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+def with_norm(body: nn.Module, mode: NormMode, *, support_rows: int = 0) -> nn.Module:
+    """A copy of a network whose every BatchNorm2d takes its statistics from `mode`.
+
+    Raises:
+        CheckpointError: If the mode is unknown, or ``running`` is asked of a network
+            that stores no statistics.
+    """
+    if mode not in get_args(NormMode):
+        raise CheckpointError(
+            f"norm mode {mode!r} is unknown; choose {', '.join(get_args(NormMode))}",
+            code="unknown-norm",
+        )
+    twin = copy.deepcopy(body)
+    for name, layer in list(twin.named_modules()):
+        if not isinstance(layer, nn.BatchNorm2d):
+            continue
+        if mode == "running" and layer.running_mean is None:
+            raise CheckpointError(
+                f"layer {name!r} stores no running statistics; choose --norm batch or support",
+                code="no-running-statistics",
+            )
+        parent, _, leaf = name.rpartition(".")
+        setattr(twin.get_submodule(parent), leaf, BatchNorm(layer, mode, support_rows))
+    return twin
+
+
+def calibrate(body: nn.Module, batches: list[Tensor]) -> nn.Module:
+    """A copy of a network whose running statistics are the averages over these batches.
+
+    Each layer's input is computed with batch statistics, as in training.
+
+    Args:
+        body: The network.
+        batches: Image batches ``(B, C, H, W)``.
+    """
+    twin = copy.deepcopy(body).train()
+    for layer in twin.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_running_stats()
+            layer.momentum = None  # a plain average over the batches
+    with torch.no_grad():
+        for batch in batches:
+            twin(batch)
+    return twin.eval()
