@@ -1,0 +1,159 @@
+"""An encoder: a trained network without its head, and all that came with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..data.errors import CheckpointError
+from .backbones import build_backbone
+from .checkpoint import Checkpoint, digest, read_checkpoint, refuse_non_finite
+from .forward import Params
+from .norms import NormMode
+from .rules import Rule
+from .strip import LoadReport, StripReport, strip
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """A body, its stored head, and the rule it was trained with.
+
+    Args:
+        name: Short name.
+        checkpoint: The file it came from; None for an untrained one.
+        architecture: As for `build_backbone`.
+        body: The network without its head, images `(N, C, H, W)` to `(N, D)`.
+        params: ``body.…`` parameters.
+        head: ``head.weight`` and ``head.bias``; empty where the file has none.
+        rates: What the rule learned, by parameter; empty for a fixed rate.
+        rule: The inner loop it was trained with.
+        norm: The norm mode it was trained with.
+        shape: `(C, H, W)` of its images.
+        embedding_dim: `D`.
+        load_report: Which tensors came from the file.
+        strip_report: The checks that the head is gone.
+    """
+
+    name: str
+    checkpoint: Checkpoint | None
+    architecture: Mapping[str, Any]
+    body: nn.Module
+    params: Params
+    head: Params
+    rates: Params
+    rule: Rule
+    norm: NormMode
+    shape: tuple[int, int, int]
+    embedding_dim: int
+    load_report: LoadReport | None = None
+    strip_report: StripReport | None = None
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """Hash of the body: parameters and buffers, not the head."""
+        return digest(self.body.state_dict())
+
+    @cached_property
+    def rule_digest(self) -> str:
+        """Hash of what adaptation starts from beside the body: head and rates."""
+        rates = {f"rates.{n}": r for n, r in self.rates.items()}
+        return digest({**self.head, **rates})
+
+    def untrained(self, seed: int = 0) -> Encoder:
+        """The same architecture with fresh random weights and no head: a floor."""
+        body = build_backbone(self.architecture, seed=seed).eval()
+        params = {f"body.{n}": p.detach() for n, p in body.named_parameters()}
+        return replace(
+            self,
+            name=f"untrained-{self.architecture['name']}",
+            checkpoint=None,
+            body=body,
+            params=params,
+            head={},
+            rates={},
+            rule=Rule("sgd", self.rule.lr, self.rule.steps, self.rule.adapts),
+            load_report=None,
+            strip_report=None,
+        )
+
+
+def load_encoder(source: str | Path) -> Encoder:
+    """An encoder from a checkpoint file, or from a shipped checkpoint's name.
+
+    The head is removed and that is verified (`strip`).
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be trusted or understood.
+
+    >>> load_encoder("maml-glyphs-s0").embedding_dim
+    32
+    """
+    checkpoint = read_checkpoint(source)
+    architecture, rule, shape = _settings(checkpoint)
+    body_tensors, head = checkpoint.part("body"), checkpoint.part("head")
+    if head and not (
+        set(head) == {"weight", "bias"}
+        and head["weight"].ndim == 2
+        and head["bias"].shape == head["weight"].shape[:1]
+    ):
+        raise CheckpointError(
+            f"{checkpoint.path!r} has a head of tensors {sorted(head)}; a linear head has "
+            "weight (outputs, D) and bias (outputs,)",
+            code="head",
+        )
+    body, load, report = strip(architecture, body_tensors, head, shape)
+    refuse_non_finite(body.state_dict(), checkpoint.path)
+    params = {f"body.{n}": p.detach() for n, p in body.named_parameters()}
+    stored = {f"head.{n}": t for n, t in head.items()}
+    return Encoder(
+        name=checkpoint.name,
+        checkpoint=checkpoint,
+        architecture=architecture,
+        body=body,
+        params=params,
+        head=stored,
+        rates=_rates(checkpoint, rule, {**params, **stored}),
+        rule=rule,
+        norm=checkpoint.metadata["rule"].get("norm", "batch"),
+        shape=shape,
+        embedding_dim=report.embedding_dim,
+        load_report=load,
+        strip_report=report,
+    )
+
+
+def _settings(checkpoint: Checkpoint) -> tuple[dict[str, Any], Rule, tuple[int, int, int]]:
+    try:
+        meta = checkpoint.metadata
+        rule = meta["rule"]
+        channels, height, width = (int(n) for n in meta["data"]["shape"])
+        return (
+            dict(meta["architecture"]),
+            Rule(rule["name"], float(rule["lr"]), int(rule["steps"]), rule["adapts"]),
+            (channels, height, width),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"the metadata of {checkpoint.path!r} lack {error}; architecture, rule and data.shape "
+            "are needed",
+            code="metadata",
+        ) from error
+
+
+def _rates(checkpoint: Checkpoint, rule: Rule, params: Params) -> Params:
+    """The learned rates, complete and of the right shapes."""
+    found = checkpoint.part("rates")
+    wanted = rule.initial_rates(params)
+    if {n: r.shape for n, r in found.items()} != {n: r.shape for n, r in wanted.items()}:
+        raise CheckpointError(
+            f"{checkpoint.path!r} holds {len(found)} tensors of rates and rule {rule.name!r} "
+            f"needs {len(wanted)}, one for each parameter it moves",
+            code="rates",
+        )
+    return {n: torch.as_tensor(r) for n, r in found.items()}

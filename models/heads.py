@@ -1,0 +1,74 @@
+"""Heads for the inner loop to start from.
+
+``stored``
+    The checkpoint's own, where its width is the episode's way.
+``class-means``
+    The linear head that scores by distance to the support's class means
+    (Snell et al. 2017, eq. 8; Triantafillou et al. 2020): ``w = 2 m``, ``b = -|m|^2``.
+``zeros``
+    No opinion. The body then has no gradient at the first step.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from ..data.errors import CheckpointError
+from .forward import Params
+
+HeadStart = Literal["stored", "class-means", "zeros"]
+
+
+def starting_head(
+    start: HeadStart, stored: Params, support: Tensor, way: int, shot: int
+) -> Params:
+    """The head of each episode at meta-init, stacked.
+
+    Args:
+        start: Which head.
+        stored: ``head.weight`` ``(W, D)`` and ``head.bias`` ``(W,)``, or empty.
+        support: ``(E, W * K, D)`` class-major features of the support.
+        way: Classes `W`.
+        shot: Images a class `K`.
+
+    Returns:
+        ``head.weight`` ``(E, W, D)`` and ``head.bias`` ``(E, W)``.
+
+    Raises:
+        CheckpointError: If the stored head does not have `W` outputs.
+    """
+    if start not in get_args(HeadStart):
+        raise CheckpointError(
+            f"head {start!r} is unknown; choose {', '.join(get_args(HeadStart))}", code="unknown-head"
+        )
+    episodes, _, width = support.shape
+    if start == "stored":
+        outputs = stored["head.weight"].shape[0] if stored else 0
+        if outputs != way:
+            raise CheckpointError(
+                f"the stored head has {outputs} outputs and the episodes have {way} classes; "
+                f"choose --way {outputs}, or --head class-means",
+                code="head-way",
+            )
+        return {n: p.expand(episodes, *p.shape) for n, p in stored.items()}
+    if start == "class-means":
+        means = support.unflatten(1, (way, shot)).mean(dim=2)
+        return {"head.weight": 2 * means, "head.bias": -(means**2).sum(dim=-1)}
+    return {
+        "head.weight": support.new_zeros(episodes, way, width),
+        "head.bias": support.new_zeros(episodes, way),
+    }
+
+
+def default_head(stored: Params, way: int) -> HeadStart:
+    """The stored head where it fits the way, else class means.
+
+    >>> default_head({}, 5)
+    'class-means'
+    """
+    fits = bool(stored) and stored["head.weight"].shape[0] == way
+    return "stored" if fits else "class-means"
+
+
