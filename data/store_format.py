@@ -244,7 +244,7 @@ def _read(group: h5py.Group, name: str) -> NDArray[Any]:
         dataset.chunks or dataset.external or dataset.is_virtual
     ):
         raise Damaged(f"{name} is not a plain dataset")
-    array: NDArray[Any] = np.asarray(dataset[()])
+    array: NDArray[Any] = np.asarray(dataset[...])
     text = h5py.check_string_dtype(dataset.dtype)
     if text is not None and text.encoding == "utf-8":
         return np.char.decode(array.astype("S"), "utf-8", "surrogatepass")

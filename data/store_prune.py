@@ -62,7 +62,7 @@ def prune(
     """
     since = (time.time() if now is None else now) - DAY
     with in_words(store.root):
-        _require_tag(store)
+        _require_cache(store)
         entries = list_entries(store)
         doomed = _doomed(store, entries, max_bytes, older_than, since)
         kept = set(entries).difference(doomed)
@@ -152,11 +152,12 @@ def _delete(store: Store, folder: Path) -> None:
             raise
 
 
-def _require_tag(store: Store) -> None:
+def _require_cache(store: Store) -> None:
+    tagged = False
     with suppress(OSError):
-        if store.files.read(store.root / TAG).startswith(TAG_SIGNATURE):
-            return
-    raise StoreError(
-        f"{store.root} holds no {TAG}, so it may not be a cache; nothing was removed",
-        code="not-a-store",
-    )
+        tagged = store.files.read(store.root / TAG).startswith(TAG_SIGNATURE)
+    if not tagged or (store.root / TRASH).is_symlink():
+        why = f"its {TRASH} is a link" if tagged else f"it holds no {TAG}"
+        raise StoreError(
+            f"{store.root} may not be a cache ({why}); nothing was removed", code="not-a-store"
+        )
