@@ -1,0 +1,252 @@
+"""What an audit found, as a value: every number, where it came from, nothing rounded.
+
+Schema ``metaprobe.audit/1`` (one checkpoint) and ``metaprobe.audit-set/1`` (several, with
+contrasts). Accuracies and effects are shares in [0, 1]; a percentage point is 0.01. The
+values are frozen, refuse unknown keys and NaN, and check themselves: the phases must be the
+cells, and each effect must be the difference of its cells. Whatever may differ between two
+runs of one command lives in ``run``, ``created`` and ``environment``; all else repeats byte
+for byte.
+
+The JSON Schema in ``docs/audit.schema.json`` is :func:`schema_text`, and a test compares.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError, model_validator
+
+from ..data.errors import DataError
+from .audit_parts import (
+    ROUNDING,
+    Cells,
+    Checkpoint,
+    Data,
+    Effects,
+    Environment,
+    Episodes,
+    Floors,
+    Gallery,
+    HeadAccuracy,
+    PerEpisode,
+    Phases,
+    Rates,
+    Reading,
+    RuleUsed,
+    Run,
+    Unit,
+    Value,
+    Verdict,
+    check_reading,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["Audit", "AuditSet", "Contrast", "as_set", "schema_text"]
+
+T = TypeVar("T", bound=Value)
+
+FigureKind = Literal["phases", "effects", "episodes", "rates"]
+
+
+class Audit(Value):
+    """What adaptation did to one checkpoint's features.
+
+    ``gallery`` names the gallery of the headline numbers; ``other_gallery`` reads the same
+    embeddings against the other. ``layers`` and ``probes`` hold further readings by name.
+    ``sesoi`` is the smallest effect of interest, a share: 0.0025 is a quarter of a point.
+    """
+
+    schema_id: Annotated[Literal["metaprobe.audit/1"], Field(alias="schema")] = "metaprobe.audit/1"
+    created: AwareDatetime
+    version: str
+    checkpoint: Checkpoint
+    data: Data
+    episodes: Episodes
+    rule: RuleUsed
+    gallery: Gallery
+    sesoi: Annotated[float, Field(gt=0)] = 0.0025
+    cells: Cells
+    phases: Phases
+    effects: Effects
+    floors: Floors
+    head_accuracy: HeadAccuracy | None = None
+    other_gallery: Reading | None = None
+    layers: dict[str, Reading] = Field(default_factory=dict)
+    probes: dict[str, Phases] = Field(default_factory=dict)
+    rates: Rates | None
+    per_episode: PerEpisode
+    environment: Environment
+    run: Run = Run()
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        check_reading(self.cells, self.phases, self.effects)
+        for name, effect in (("on", self.effects.on), ("off", self.effects.off)):
+            differences: tuple[float, ...] = getattr(self.per_episode, name)
+            if len(differences) != self.episodes.n:
+                raise ValueError(
+                    f"per_episode.{name} has {len(differences)} entries, not {self.episodes.n}"
+                )
+            mean = math.fsum(differences) / max(len(differences), 1)
+            if abs(mean - effect.value) > ROUNDING:
+                raise ValueError(
+                    f"per_episode.{name} averages {mean}, effects.{name} says {effect.value}"
+                )
+        return self
+
+    def to_json(self) -> str:
+        """The audit as JSON text, keys in schema order, numbers unrounded."""
+        return _dump(self)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Audit:
+        """Reads :meth:`to_json` back.
+
+        Raises:
+            DataError: The text is not a valid ``metaprobe.audit/1``.
+        """
+        return _load(cls, text)
+
+    def table(self) -> pd.DataFrame:
+        """One row per quantity: checkpoint, quantity, value, ci_low, ci_high, n, verdict."""
+        return as_set(self).table()
+
+    def plot(self, kind: FigureKind = "effects") -> Figure:
+        """A figure: ``phases``, ``effects``, ``episodes`` or ``rates``."""
+        return as_set(self).plot(kind)
+
+    def _repr_html_(self) -> str:
+        return as_set(self)._repr_html_()
+
+
+class Contrast(Value):
+    """Checkpoint ``a`` minus checkpoint ``b`` on one quantity, over the same episodes."""
+
+    a: str
+    b: str
+    quantity: str
+    value: float
+    ci_low: float
+    ci_high: float
+    p: Unit
+    p_holm: Unit
+    verdict: Verdict
+
+
+class AuditSet(Value):
+    """Several audits side by side, and the contrasts between them."""
+
+    schema_id: Annotated[Literal["metaprobe.audit-set/1"], Field(alias="schema")] = (
+        "metaprobe.audit-set/1"
+    )
+    audits: Annotated[tuple[Audit, ...], Field(min_length=1)]
+    contrasts: tuple[Contrast, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The checkpoints' names, numbered where two are the same."""
+        names = [audit.checkpoint.name for audit in self.audits]
+        return tuple(
+            f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name
+            for i, name in enumerate(names)
+        )
+
+    def to_json(self) -> str:
+        """The set as JSON text, keys in schema order, numbers unrounded."""
+        return _dump(self)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> AuditSet:
+        """Reads :meth:`to_json` back.
+
+        Raises:
+            DataError: The text is not a valid ``metaprobe.audit-set/1``.
+        """
+        return _load(cls, text)
+
+    def table(self) -> pd.DataFrame:
+        """One row per checkpoint and quantity (columns as in :meth:`Audit.table`)."""
+        import pandas as pd
+
+        rows = [
+            {"checkpoint": label, "quantity": quantity, **numbers}
+            for label, audit in zip(self.labels, self.audits, strict=True)
+            for quantity, numbers in _quantities(audit)
+        ]
+        columns = ["checkpoint", "quantity", "value", "ci_low", "ci_high", "n", "verdict"]
+        return pd.DataFrame(rows, columns=columns).astype({"n": "Int64"})
+
+    def plot(self, kind: FigureKind = "effects") -> Figure:
+        """A figure over all checkpoints: ``phases``, ``effects``, ``episodes`` or ``rates``."""
+        from .figures import FIGURES
+
+        return FIGURES[kind](self)
+
+    def _repr_html_(self) -> str:
+        from .report import notebook_html
+
+        return notebook_html(self)
+
+
+def as_set(result: Audit | AuditSet) -> AuditSet:
+    """One audit as a set of one; a set as itself."""
+    return AuditSet(audits=(result,)) if isinstance(result, Audit) else result
+
+
+def schema_text() -> str:
+    """The JSON Schema of an ``audit.json``: one audit, or a set of them."""
+    either: TypeAdapter[Audit | AuditSet] = TypeAdapter(
+        Annotated[Audit | AuditSet, Field(discriminator="schema_id")]
+    )
+    schema = either.json_schema(by_alias=True, mode="serialization")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "metaprobe audit"}
+    return json.dumps({**head, **schema}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _quantities(audit: Audit) -> list[tuple[str, dict[str, Any]]]:
+    """Every headline number of one audit, named ``kind.quantity``, in reading order."""
+    rows: list[tuple[str, dict[str, Any]]] = []
+    head = audit.head_accuracy
+    for kind, group in (
+        ("phases", audit.phases),
+        ("cells", audit.cells),
+        ("effects", audit.effects),
+        ("floors", audit.floors),
+        ("head_accuracy", head),
+    ):
+        for name, part in () if group is None else group:
+            if part is not None:
+                keys = ("value", "ci_low", "ci_high", "n", "verdict")
+                rows.append((f"{kind}.{name}", {k: getattr(part, k, None) for k in keys}))
+    return rows
+
+
+def _dump(value: Value) -> str:
+    plain = value.model_dump(mode="json", by_alias=True)
+    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
+    # A raw line break never occurs inside a JSON string, so this only touches lists of numbers.
+    flat = re.sub(r"\[\n\s+([-+0-9.eE,\s]+?)\n\s*\]", _one_line, text)
+    return flat + "\n"
+
+
+def _one_line(match: re.Match[str]) -> str:
+    return "[" + re.sub(r"\s+", " ", match[1]) + "]"
+
+
+def _load(kind: type[T], text: str | bytes) -> T:
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the top"
+        raise DataError(
+            f"This JSON is not a {kind.__name__}: at {where}, {first['msg']}"
+            f" ({error.error_count()} such faults); write it with `metaprobe audit --out DIR`.",
+            code="audit-schema",
+        ) from error

@@ -1,0 +1,260 @@
+"""Numbers and verdicts in words: one place where a reader's sentence is decided.
+
+Accuracies print as shares with three decimals (0.842), effects as percentage points with two
+(+1.20). :func:`conclusion` says what the verdicts say and no more; the terminal and the HTML
+report both print it. Verdict rule: research note §4.4, two one-sided tests within ±SESOI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .audit_parts import Effect, Effects, Interval, Reading
+from .result import Audit, AuditSet, Contrast
+
+PHASE_ROWS = (
+    ("init_on", "Meta-init", "θ on T"),
+    ("adapted_on", "On-task", "θ_T on T"),
+    ("init_off", "Off-task baseline", "θ on T′"),
+    ("adapted_off", "Off-task", "θ_T on T′"),
+)
+EFFECT_ROWS = (
+    ("on", "On-task effect", "θ_T − θ on T"),
+    ("off", "Off-task effect", "θ_T − θ on T′"),
+    ("interaction", "Interaction", "off − on"),
+)
+FLOOR_ROWS = (
+    ("untrained", "Untrained encoder"),
+    ("pixels", "Raw pixels"),
+    ("shuffled_labels", "Shuffled labels"),
+)
+SIGNS = {
+    "RAISED": "▲",
+    "LOWERED": "▼",
+    "TRACE+": "△",
+    "TRACE−": "▽",
+    "NO MATERIAL CHANGE": "=",
+    "UNRESOLVED": "?",
+}
+MEANINGS = {
+    "RAISED": "the 95 % interval lies above zero and the estimate is at least the smallest"
+    " effect of interest",
+    "LOWERED": "the same, below zero",
+    "TRACE+": "the 95 % interval lies above zero, but the estimate is smaller than the smallest"
+    " effect of interest",
+    "TRACE−": "the same, below zero",
+    "NO MATERIAL CHANGE": "the 95 % interval holds zero and the 90 % interval lies within the"
+    " smallest effect of interest: equal for practical purposes",
+    "UNRESOLVED": "neither a change nor its absence is shown; the sentence beside the effect says"
+    " what would settle it",
+}
+
+
+def share(x: float) -> str:
+    """0.8423 → ``0.842``."""
+    return f"{x:.3f}"
+
+
+def share_interval(x: Interval) -> str:
+    """``[0.835, 0.849]``."""
+    return f"[{x.ci_low:.3f}, {x.ci_high:.3f}]"
+
+
+def points(x: float, digits: int = 2) -> str:
+    """A share as signed percentage points: 0.012 → ``+1.20``.
+
+    Only zero itself carries no sign: an interval that ends at −0.00 still excludes zero.
+    """
+    sign = "+" if x > 0 else "−" if x < 0 else ""
+    return f"{sign}{abs(100 * x):.{digits}f}"
+
+
+def points_interval(effect: Effect | Contrast) -> str:
+    """``[+0.80, +1.60]``."""
+    return f"[{points(effect.ci_low)}, {points(effect.ci_high)}]"
+
+
+def magnitude(x: float, digits: int = 2) -> str:
+    """A share as unsigned percentage points: 0.012 → ``1.20``."""
+    size = abs(100 * x)
+    text = f"{size:.{digits}f}"
+    return f"under {10**-digits:.{digits}f}" if size and not float(text) else text
+
+
+def plain_points(x: float) -> str:
+    """A chosen number of percentage points, without idle zeros: 0.0025 → ``0.25``."""
+    return f"{100 * x:.6g}"
+
+
+def percent(x: float | None, digits: int = 0) -> str:
+    """A share of things counted, not an accuracy: 0.553 → ``55 %``; None → ``–``."""
+    return "–" if x is None else f"{100 * x:.{digits}f} %"
+
+
+def conclusion(audit: Audit) -> str:
+    """One or two plain sentences: what adaptation did on the task, off it, and the difference."""
+    return f"{_both(audit.effects, audit.sesoi)} {_interaction(audit)}"
+
+
+def conclusions(audits: AuditSet) -> list[tuple[str, str]]:
+    """``(label, conclusion)`` for each checkpoint."""
+    labelled = zip(audits.labels, audits.audits, strict=True)
+    return [(label, conclusion(audit)) for label, audit in labelled]
+
+
+def cautions(audit: Audit) -> list[str]:
+    """What a reader must know before quoting the conclusion; empty when there is nothing."""
+    notes: list[str] = []
+    if audit.gallery == "support":
+        notes.append(
+            "The gallery is the support set, the images the inner loop fitted, so the on-task"
+            " change mixes better features with fitted ones."
+        )
+    if audit.other_gallery is not None:
+        notes.extend(_changed(audit, audit.other_gallery))
+    floor = audit.floors.untrained
+    if floor is not None and audit.cells.init_on.value <= floor.ci_high:
+        notes.append(
+            f"The features at meta-init ({share(audit.cells.init_on.value)}) are no better than"
+            f" those of an untrained encoder ({share(floor.value)} {share_interval(floor)})."
+        )
+    return notes
+
+
+def set_cautions(audits: AuditSet) -> list[str]:
+    """Cautions over all checkpoints; one that does not hold for all names those it holds for."""
+    notes: dict[str, list[str]] = {}
+    if len({audit.episodes.sha256 for audit in audits.audits}) > 1:
+        notes["The checkpoints were not measured on the same episodes: compare with care."] = list(
+            audits.labels
+        )
+    for label, audit in zip(audits.labels, audits.audits, strict=True):
+        for note in cautions(audit):
+            notes.setdefault(note, []).append(label)
+    everyone = len(audits.audits)
+    return [
+        note if len(labels) == everyone else f"{join(labels)}: {note}"
+        for note, labels in notes.items()
+    ]
+
+
+def contrast_sentence(contrast: Contrast) -> str:
+    """One contrast in words."""
+    quantity = quantity_name(contrast.quantity)
+    return (
+        f"{contrast.a} minus {contrast.b}, {quantity}: {points(contrast.value)} points"
+        f" {points_interval(contrast)}, {contrast.verdict}"
+        f" (p = {contrast.p_holm:.3g} after Holm)."
+    )
+
+
+def contrasts_summary(audits: AuditSet) -> str:
+    """Many contrasts in one sentence: how many of each verdict."""
+    verdicts = [contrast.verdict for contrast in audits.contrasts]
+    counts = [f"{verdicts.count(word)} {word}" for word in SIGNS if word in verdicts]
+    return (
+        f"{len(verdicts)} contrasts between checkpoints, corrected together: {join(counts)};"
+        " each is in audit.json and the report."
+    )
+
+
+def quantity_name(quantity: str) -> str:
+    """``off`` → ``off-task effect``; a name it does not know stays as it is."""
+    known = {key: label.lower() for key, label, _ in EFFECT_ROWS} | {"meta_init": "meta-init"}
+    return known.get(quantity.removeprefix("effects."), quantity)
+
+
+def join(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _both(effects: Effects, sesoi: float) -> str:
+    """The on-task and the off-task limb in one sentence."""
+    on, off = effects.on, effects.off
+    if on.verdict == off.verdict == "UNRESOLVED":
+        return (
+            "These episodes do not settle what adapting to a task does to the features: measured"
+            f" {_bare(on)} on that task, and {_bare(off)} on other tasks."
+        )
+    if on.verdict == off.verdict == "NO MATERIAL CHANGE":
+        return (
+            "Adapting to a task left the features unchanged, on that task and on others,"
+            f" within ±{plain_points(sesoi)} points."
+        )
+    if on.verdict == "UNRESOLVED":
+        limb = _limb(off, "the features of other tasks", sesoi)
+        return (
+            f"Adapting to a task {limb}; what it does on that task itself is unresolved"
+            f" ({_bare(on)})."
+        )
+    limb = _limb(on, "the features on that task", sesoi)
+    if off.verdict == "UNRESOLVED":
+        return (
+            f"Adapting to a task {limb}; what it does to other tasks is unresolved ({_bare(off)})."
+        )
+    link = "but" if _direction(on) * _direction(off) < 0 else "and"
+    return f"Adapting to a task {limb} {link} {_limb(off, 'those of other tasks', sesoi)}."
+
+
+def _limb(effect: Effect, features: str, sesoi: float) -> str:
+    verb = "raised" if _direction(effect) > 0 else "lowered"
+    match effect.verdict:
+        case "RAISED" | "LOWERED":
+            return f"{verb} {features} by {magnitude(effect.value)} points ({_unsigned(effect)})"
+        case "TRACE+" | "TRACE−":
+            # 0.248 must not read as "0.25, less than 0.25".
+            digits = 4 if round(abs(effect.value), 4) >= sesoi else 2
+            return (
+                f"{verb} {features} by only {magnitude(effect.value, digits)} points"
+                f" ({_unsigned(effect)}; less than {plain_points(sesoi)} counts as a trace)"
+            )
+        case _:
+            return f"left {features} unchanged within ±{plain_points(sesoi)} points"
+
+
+def _interaction(audit: Audit) -> str:
+    effect = audit.effects.interaction
+    side = "higher" if effect.value > 0 else "lower"
+    match effect.verdict:
+        case "RAISED" | "LOWERED" | "TRACE+" | "TRACE−":
+            only = "only " if effect.verdict.startswith("TRACE") else ""
+            return (
+                f"The change on other tasks was {only}{magnitude(effect.value)} points {side}"
+                f" than on the task itself ({_unsigned(effect)})."
+            )
+        case "NO MATERIAL CHANGE":
+            return f"The two changes are equal within ±{plain_points(audit.sesoi)} points."
+        case _:
+            return f"Whether the two changes differ is unresolved ({_bare(effect)})."
+
+
+def _unsigned(effect: Effect) -> str:
+    """The 95 % interval of an effect whose sign the sentence already gives."""
+    low, high = sorted((abs(effect.ci_low), abs(effect.ci_high)))
+    return f"95 % interval {magnitude(low)} to {magnitude(high)}"
+
+
+def _bare(effect: Effect) -> str:
+    return (
+        f"{points(effect.value)} points, 95 % interval {points(effect.ci_low)}"
+        f" to {points(effect.ci_high)}"
+    )
+
+
+def _changed(audit: Audit, other: Reading) -> list[str]:
+    """Where the other gallery gives another verdict; empty when it gives the same three."""
+    name = "fresh images" if audit.gallery == "support" else "the support set"
+    there = {key: getattr(other.effects, key) for key, _, _ in EFFECT_ROWS}
+    changed = [
+        f"{label.lower()} {there[key].verdict} ({points(there[key].value)})"
+        for key, label, _ in EFFECT_ROWS
+        if there[key].verdict != getattr(audit.effects, key).verdict
+    ]
+    return [f"With {name} as the gallery: {join(changed)}."] if changed else []
+
+
+def _direction(effect: Effect) -> int:
+    if effect.verdict in ("RAISED", "TRACE+"):
+        return 1
+    return -1 if effect.verdict in ("LOWERED", "TRACE−") else 0
