@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .errors import DataError
 from .images import LabelledImages
 
-KNOWN = ("images", "labels", "ids", "classes", "groups", "split", "fingerprint")
+KNOWN = ("images", "labels", "ids", "classes", "groups", "split")
 MOST_GROWTH = 1000
 """A compressed array may grow this much when read; more is taken for a bomb."""
 

@@ -6,8 +6,8 @@ to know of a dataset is only its path and the split asked for.
 
 from __future__ import annotations
 
-import os
-import tempfile
+import contextlib
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,11 +17,18 @@ import numpy as np
 from . import glyphs
 from .arrays import read_arrays
 from .digits import digits
-from .errors import DataError
+from .errors import DataError, MetaprobeError
+from .files import write_whole
 from .folders import read_image_folder
 from .images import LabelledImages
 from .keys import key_hash
 from .store import default_cache_dir
+
+BUILT_IN: Mapping[str, tuple[str, ...]] = {
+    "glyphs": tuple(glyphs.SPLITS),
+    "digits": ("all", "train", "test"),
+}
+"""Datasets that need no file, and their splits."""
 
 READERS: Mapping[str, Callable[[Path, str], LabelledImages]] = {
     "image-folder": read_image_folder,
@@ -92,24 +99,14 @@ def _glyphs(split: str, cache: Path) -> LabelledImages:
 
 def _keep(path: Path, data: LabelledImages) -> None:
     """Write a split whole or not at all; a cache that cannot be written is done without."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(
-                file,
-                images=data.images,
-                labels=data.labels,
-                ids=data.ids,
-                classes=np.array(data.classes),
-                groups=np.array(data.groups),
-                fingerprint=np.array(data.fingerprint),
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        images=data.images,
+        labels=data.labels,
+        ids=data.ids,
+        classes=np.array(data.classes),
+        groups=np.array(data.groups),
+    )
+    with contextlib.suppress(MetaprobeError):
+        write_whole(path, buffer.getvalue())

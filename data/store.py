@@ -34,7 +34,7 @@ TAG, FORMAT_FILE = "CACHEDIR.TAG", "format.json"
 TAG_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 _TAG_TEXT = TAG_SIGNATURE + b"\n# Embeddings kept by metaprobe; see https://bford.info/cachedir/\n"
 _FORMAT_TEXT = canonical_json({"metaprobe_cache": FORMAT}) + b"\n"
-_OURS = {ENTRIES, QUARANTINE, TRASH, TAG, FORMAT_FILE}
+_OURS = {ENTRIES, QUARANTINE, TRASH, TAG, FORMAT_FILE, "datasets"}  # built datasets lie beside
 
 
 def default_cache_dir() -> Path:

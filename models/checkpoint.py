@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -26,6 +25,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from ..data.errors import CheckpointError
+from ..data.files import write_whole
 
 FORMAT = "metaprobe.checkpoint/1"
 LARGEST = 16 * 2**30
@@ -137,35 +137,11 @@ def write_checkpoint(
         metadata: JSON-able values.
 
     Raises:
-        CheckpointError: If it cannot be written.
+        MetaprobeError: If it cannot be written.
     """
     words = {k: json.dumps(v, sort_keys=True) for k, v in metadata.items()}
     plain = {n: t.detach().cpu().contiguous().clone() for n, t in sorted(tensors.items())}
-    write_bytes(path, serialise(plain, {"metaprobe.format": FORMAT, **words}))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: temporary, fsync, rename.
-
-    Raises:
-        CheckpointError: If the folder or disk refuses.
-    """
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise CheckpointError(
-            f"{str(path)!r} cannot be written: {error.strerror or error}", code="cannot-write"
-        ) from error
+    write_whole(path, serialise(plain, {"metaprobe.format": FORMAT, **words}))
 
 
 def refuse_non_finite(tensors: Mapping[str, Tensor], where: str) -> None:

@@ -65,6 +65,12 @@ class Encoder:
         rates = {f"rates.{n}": r for n, r in self.rates.items()}
         return digest({**self.head, **rates})
 
+    @property
+    def architecture_text(self) -> str:
+        """The architecture in one word, such as ``conv4(filters=32)``."""
+        rest = ", ".join(f"{k}={v}" for k, v in self.architecture.items() if k != "name")
+        return f"{self.architecture['name']}({rest})"
+
     def untrained(self, seed: int = 0) -> Encoder:
         """The same architecture with fresh random weights and no head: a floor."""
         body = build_backbone(self.architecture, seed=seed).eval()

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 
 from ..data.episodes import draw_episodes
 from ..data.errors import CheckpointError
+from ..data.files import write_whole
 from ..data.images import LabelledImages
 from .adapt import adapt
 from .backbones import build_backbone
-from .checkpoint import write_bytes, write_checkpoint
+from .checkpoint import write_checkpoint
 from .forward import Params, beside_support, features_of, logits_of, stack
 from .learners import MetaBatch, accuracy, meta_loss
 from .norms import calibrate, with_norm
@@ -303,7 +304,7 @@ def save_state(path: Path, state: State, mark: str) -> None:
         "best_step": state.best_step,
         "history": state.history,
     }
-    write_bytes(path, serialise(plain, {"state": json.dumps(words)}))
+    write_whole(path, serialise(plain, {"state": json.dumps(words)}))
 
 
 def load_state(path: Path, mark: str) -> State:

@@ -1,0 +1,50 @@
+# make demo   install, audit two shipped checkpoints, print the table, say where the report is
+# make test   install, run the tests          make check  ruff, mypy, pyright
+# make bench  the ratios against peers        make results  docs/results.md from the shipped seeds
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-slow test-browser check bench results docs clean
+
+.venv/.base: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv (torch is large; this can take minutes the first time) ..."
+	@$(PIP) torch
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/.dev: .venv/.base
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: .venv/.base
+	$(BIN)/metaprobe audit maml-glyphs-s0 meta-sgd-glyphs-s0 --episodes 300 --out report
+	@echo "Open report/report.html in a browser."
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+test-slow: .venv/.dev
+	$(BIN)/python -m pytest -m slow
+
+test-browser: .venv/.dev
+	$(BIN)/python -m pytest -m browser
+
+check: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks
+
+results: .venv/.base
+	$(BIN)/metaprobe study starshak2022 --out docs/results
+
+docs: .venv/.base
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf .venv build dist *.egg-info report
