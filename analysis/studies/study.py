@@ -44,6 +44,7 @@ class Claim:
         measured: The value measured here, as text with its unit.
         estimate: The same value as a number where the claim has one.
         interval: A 95 % interval of the estimate where it has one.
+        unit: Unit of estimate and interval, such as ``"points"``; empty for a plain number.
         rule: The rule, fixed beforehand, that decides the verdict.
         verdict: What the rule says.
         note: What a reader must know not to misread it.
@@ -60,6 +61,7 @@ class Claim:
     estimate: float | None = None
     interval: tuple[float, float] | None = None
     note: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,123 @@
+"""A study on paper: a ledger for people, JSON for programs, figures in files."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from ...data.files import write_whole
+from .study import Claim, Study
+
+SCHEMA = "metaprobe.study/1"
+
+
+def study_json(study: Study) -> dict[str, Any]:
+    """Everything but the figures' pixels, as plain values."""
+    plain = {
+        k: getattr(study, k)
+        for k in ("name", "title", "citation", "question", "answer", "meaning")
+    }
+    return {
+        "schema": SCHEMA,
+        **plain,
+        "claims": [asdict(claim) for claim in study.claims],
+        "tables": {n: json.loads(t.to_json(orient="records")) for n, t in study.tables.items()},
+        "captions": dict(study.captions),
+    }
+
+
+def study_markdown(study: Study, *, figures: str = "") -> str:
+    """The study as a page: question, answer, figure, ledger, tables, meaning.
+
+    Args:
+        study: The study.
+        figures: Folder of the figures, relative to the page, with a closing slash.
+    """
+    parts = [f"## {study.title}", f"*{study.citation}*", f"**Question.** {study.question}"]
+    parts += [f"**Found here.** {study.answer}"]
+    parts += [f"![{study.captions.get(n, n)}]({figures}{study.name}-{n}.svg)" for n in study.figures]
+    head = "| claim | published | measured here | 95 % interval | verdict |\n|---|---|---|---|---|"
+    parts.append("\n".join([head, *map(_row, study.claims)]))
+    parts.append(
+        "\n".join(
+            f"- **{c.id}** ({c.source}). Rule: {c.rule}.{' ' + c.note if c.note else ''}"
+            for c in study.claims
+        )
+    )
+    parts += [f"### {name}\n\n{markdown_table(table)}" for name, table in study.tables.items()]
+    parts.append(f"**What it means for an audit.** {study.meaning}")
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(table: pd.DataFrame) -> str:
+    """A data frame as a Markdown table, numbers to four digits."""
+    rows = [[_number(v) for v in row] for row in table.itertuples(index=False)]
+    lines = [list(map(str, table.columns)), ["---"] * len(table.columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_study(study: Study, folder: Path) -> list[Path]:
+    """Write ``study.json``, a page and the figures of a study into a folder.
+
+    Raises:
+        MetaprobeError: If the folder cannot be written.
+    """
+    text = json.dumps(study_json(study), indent=2, ensure_ascii=False, allow_nan=False)
+    written = [write_whole(folder / "study.json", text.encode() + b"\n")]
+    written.append(write_whole(folder / f"{study.name}.md", study_markdown(study).encode()))
+    return [*written, *write_figures(study, folder)]
+
+
+def write_figures(study: Study, folder: Path) -> list[Path]:
+    """Write each figure as PNG and SVG."""
+    written = []
+    for name, figure in study.figures.items():
+        for form, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=form, dpi=160, metadata=metadata)
+            path = folder / f"{study.name}-{name}.{form}"
+            written.append(write_whole(path, buffer.getvalue()))
+    return written
+
+
+def _row(claim: Claim) -> str:
+    interval = "–"
+    if claim.interval is not None:
+        interval = f"{claim.interval[0]:+.4g} to {claim.interval[1]:+.4g} {claim.unit}".rstrip()
+    published = "not obtainable" if claim.published is None else claim.published
+    cells = (
+        f"**{claim.id}** {claim.statement}",
+        f"{published} ({claim.published_status})",
+        claim.measured,
+        interval,
+        f"**{claim.verdict}**",
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def ledger(study: Study) -> Group:
+    """The ledger for a terminal."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
+    for column, ratio in (("", 1), ("claim", 6), ("published", 4), ("measured", 5)):
+        table.add_column(column, ratio=ratio, overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    for claim in study.claims:
+        colour = {"SUPPORTED": "green", "REFUTED": "red"}.get(claim.verdict, "yellow")
+        published = "not obtainable" if claim.published is None else claim.published
+        table.add_row(
+            claim.id, claim.statement, published, claim.measured, Text(claim.verdict, style=colour)
+        )
+    head = Text(f"{study.title}\n", style="bold").append(f"{study.question}\n", style="not bold")
+    return Group(head, table, Text(f"\n{study.answer}"))

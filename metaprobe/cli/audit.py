@@ -1,0 +1,105 @@
+"""`metaprobe audit`: the main job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Cache, Jobs, Json, NoCache, Seed, one_of, processors, progress, open_store
+
+
+def audit(
+    checkpoints: Annotated[
+        list[str], typer.Argument(help="Checkpoint files, or names of shipped ones.")
+    ],
+    data: Annotated[
+        str, typer.Option(help="glyphs, digits, a folder, a .npz or .h5 file.")
+    ] = "glyphs",
+    split: Annotated[str, typer.Option(help="Split that tasks are drawn from.")] = "test",
+    off_data: Annotated[
+        str | None,
+        typer.Option(help="Draw T′ from other data, NAME or NAME/SPLIT (such as glyphs/far)."),
+    ] = None,
+    way: Annotated[int, typer.Option(help="Classes a task.")] = 5,
+    shot: Annotated[int, typer.Option(help="Support images a class.")] = 1,
+    query: Annotated[int, typer.Option(help="Query images a class.")] = 15,
+    episodes: Annotated[int, typer.Option(help="Paired episodes.")] = 600,
+    steps: Annotated[
+        int | None, typer.Option(help="Inner steps [default: those of training].")
+    ] = None,
+    gallery: Annotated[str, typer.Option(help="support, fresh or both.")] = "both",
+    norm: Annotated[
+        str | None, typer.Option(help="batch, running or support [default: that of training].")
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(help="stored, class-means or zeros [default: stored, where it fits]."),
+    ] = None,
+    probe: Annotated[str, typer.Option(help="knn, class-mean or nil.")] = "knn",
+    k: Annotated[int, typer.Option("-k", "--neighbours", help="Neighbours that vote.")] = 1,
+    metric: Annotated[str, typer.Option(help="cosine or euclidean.")] = "cosine",
+    sesoi: Annotated[float, typer.Option(help="Smallest effect of interest, a share.")] = 0.0025,
+    resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for audit.json, report and figures.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    jobs: Jobs = None,
+    cache: Cache = None,
+    no_cache: NoCache = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure what adaptation does to the features of checkpoints.
+
+    Example: metaprobe audit maml-glyphs-s0 meta-sgd-glyphs-s0 --episodes 300 --out report
+    """
+    from ..analysis.audit import AuditSettings, save_audit
+    from ..analysis.audit import audit as run
+    from ..data.files import require_writable
+    from ..probes.cells import ProbeSettings
+
+    settings = AuditSettings(
+        data=data,
+        split=split,
+        off_data=off_data,
+        way=way,
+        shot=shot,
+        query=query,
+        episodes=episodes,
+        seed=seed,
+        steps=steps,
+        gallery=one_of(gallery, "gallery", "support", "fresh", "both"),
+        norm=one_of(norm, "norm", "batch", "running", "support"),
+        head=one_of(head, "head", "stored", "class-means", "zeros"),
+        probe=ProbeSettings(
+            one_of(probe, "probe", "knn", "class-mean", "nil"),
+            k,
+            one_of(metric, "metric", "cosine", "euclidean"),
+        ),
+        sesoi=sesoi,
+        device=device,
+        resize=resize,
+    )
+    if out is not None:
+        require_writable(out)
+    sources = list(checkpoints)
+    with progress("blocks") as told:
+        result = run(
+            sources[0] if len(sources) == 1 else sources,
+            settings,
+            store=open_store(cache, no_cache),
+            jobs=jobs or processors(),
+            progress=told,
+            command=" ".join(["metaprobe", *sys.argv[1:]]),
+        )
+    files = save_audit(result, out) if out is not None else []
+    if as_json:
+        sys.stdout.write(result.to_json())
+        return
+    from ..analysis.terminal import show
+
+    show(result, files=[f for f in files if f.suffix in {".html", ".json"}])

@@ -1,0 +1,49 @@
+"""`metaprobe data`: which datasets there are, and what they hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .options import Json, say
+
+app = typer.Typer(help="Datasets: list them, show one.", no_args_is_help=True)
+
+
+@app.command("list")
+def data_list(as_json: Json = False) -> None:
+    """List the datasets that need no download.
+
+    Example: metaprobe data list
+    """
+    from ..data.datasets import BUILT_IN
+
+    say(BUILT_IN, "\n".join(f"{n:8} {', '.join(s)}" for n, s in BUILT_IN.items()), as_json)
+
+
+@app.command("show")
+def data_show(
+    name: Annotated[str, typer.Argument(help="glyphs, digits, a folder, a .npz or .h5 file.")],
+    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    as_json: Json = False,
+) -> None:
+    """Show what a dataset holds.
+
+    Example: metaprobe data show glyphs --split test
+    """
+    from ..data.datasets import open_dataset
+
+    found = open_dataset(name, split)
+    groups = {g: found.groups.count(g) for g in dict.fromkeys(found.groups)}
+    facts = {
+        "name": found.name,
+        "split": found.split,
+        "images": len(found),
+        "shape": list(found.shape),
+        "classes": len(found.classes),
+        "groups": groups,
+        "fingerprint": found.fingerprint,
+    }
+    text = "\n".join(f"{key:12} {value}" for key, value in facts.items())
+    say(facts, text, as_json)

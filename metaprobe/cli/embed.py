@@ -1,0 +1,144 @@
+"""`metaprobe embed` and `metaprobe probe`: a whole dataset, without episodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import Cache, Json, NoCache, open_store, progress, say
+
+if TYPE_CHECKING:
+    from ..data.embeddings import Embeddings
+    from ..data.images import LabelledImages
+
+
+def embed(
+    checkpoint: Annotated[str, typer.Argument(help="A checkpoint, or a shipped one's name.")],
+    data: Annotated[str, typer.Option(help="glyphs, digits, a folder, a .npz or .h5 file.")],
+    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the embeddings to this .npz.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    cache: Cache = None,
+    no_cache: NoCache = False,
+    as_json: Json = False,
+) -> None:
+    """Embed a dataset into the store, one image at a time (running statistics).
+
+    Example: metaprobe embed maml-glyphs-s0 --data glyphs --split test
+    """
+    import io
+
+    import numpy as np
+
+    from ..data.files import require_writable, write_whole
+
+    if out is not None:
+        require_writable(out.parent)
+    rows, images = _embedded(checkpoint, data, split, resize, device, cache, no_cache)
+    if out is not None:
+        buffer = io.BytesIO()
+        np.savez(buffer, features=rows.features, ids=rows.ids, labels=rows.labels)
+        write_whole(out, buffer.getvalue())
+    facts = {
+        "checkpoint": checkpoint,
+        "data": images.name,
+        "split": images.split,
+        "rows": len(rows),
+        "dim": rows.dim,
+        "out": None if out is None else str(out),
+    }
+    say(
+        facts,
+        f"{len(rows):,} images of {images.name}/{images.split}, {rows.dim} features each",
+        as_json,
+    )
+
+
+def probe(
+    checkpoint: Annotated[str, typer.Argument(help="A checkpoint, or a shipped one's name.")],
+    data: Annotated[str, typer.Option(help="glyphs, digits, a folder, a .npz or .h5 file.")],
+    reference: Annotated[str, typer.Option(help="Split that is searched.")] = "train",
+    target: Annotated[
+        str | None, typer.Option(help="Split that is classified [default: leave one out].")
+    ] = None,
+    k: Annotated[
+        list[int] | None, typer.Option("-k", "--neighbours", help="Neighbours, repeatable.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Of the softmax vote.")] = 0.07,
+    resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    cache: Cache = None,
+    no_cache: NoCache = False,
+    as_json: Json = False,
+) -> None:
+    """Weighted kNN over a whole dataset (cosine, softmax of 0.07).
+
+    Example: metaprobe probe maml-glyphs-s0 --data digits --reference train --target test
+    """
+    from ..probes.votes import knn_accuracies
+
+    known, images = _embedded(checkpoint, data, reference, resize, device, cache, no_cache)
+    asked = known
+    if target is not None and target != reference:
+        asked, other = _embedded(checkpoint, data, target, resize, device, cache, no_cache)
+        _same_classes(images, other)
+    found = knn_accuracies(
+        known.features,
+        known.labels,
+        asked.features,
+        asked.labels,
+        ks=k or None,
+        temperature=temperature,
+        gallery_ids=known.ids,
+        query_ids=asked.ids,
+        zeros="orthogonal",
+    )
+    facts = {
+        "checkpoint": checkpoint,
+        "data": images.name,
+        "reference": reference,
+        "target": target or reference,
+        "accuracy": {str(n): share for n, share in found.items()},
+    }
+    lines = [f"k = {n:<4} {share:.4f}" for n, share in found.items()]
+    say(facts, "\n".join(lines), as_json)
+
+
+def _embedded(
+    checkpoint: str,
+    source: str,
+    split: str,
+    resize: bool,
+    device: str,
+    cache: Path | None,
+    no_cache: bool,
+) -> tuple[Embeddings, LabelledImages]:
+    from ..analysis.audit import pick_device
+    from ..data.datasets import open_dataset
+    from ..data.fit import fit_images
+    from ..models.encoder import load_encoder
+    from ..probes.embed import embed as run
+
+    encoder = load_encoder(checkpoint)
+    images, _ = fit_images(open_dataset(source, split), encoder.shape, resize=resize)
+    with progress("shards") as told:
+        rows = run(
+            encoder, images, open_store(cache, no_cache), device=pick_device(device), progress=told
+        )
+    return rows, images
+
+
+def _same_classes(one: LabelledImages, other: LabelledImages) -> None:
+    from ..data.errors import DataError
+
+    if one.classes != other.classes:
+        raise DataError(
+            f"splits {one.split!r} and {other.split!r} of {one.name!r} have different classes; "
+            "leave --target out to classify a split by itself",
+            code="classes-differ",
+        )

@@ -1,0 +1,89 @@
+"""What the verbs share: options, the store, progress, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..data.store import Store
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Seed = Annotated[int, typer.Option(min=0, help="The only source of randomness.")]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="The store's folder [default: the user's cache].")
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep embeddings.")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Blocks side by side [default: the processors].")
+]
+
+
+def processors() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def open_store(cache: Path | None, no_cache: bool) -> Store | None:
+    """The store, or one sentence why it cannot be used."""
+    from ..data.errors import StoreError
+    from ..data.store import Store, default_cache_dir
+
+    if no_cache:
+        return None
+    store = Store(cache or default_cache_dir())
+    problem = store.unwritable()
+    if problem is not None:
+        raise StoreError(f"{problem}; choose another --cache, or --no-cache", code=problem.code)
+    return store
+
+
+def one_of(value: Any, what: str, *allowed: str) -> Any:
+    from ..data.errors import MetaprobeError
+
+    if value is not None and value not in allowed:
+        raise MetaprobeError(
+            f"--{what} {value!r} is unknown; choose {', '.join(allowed)}", code=f"unknown-{what}"
+        )
+    return value
+
+
+def say(facts: Any, text: str, as_json: bool) -> None:
+    typer.echo(json.dumps(facts, allow_nan=False) if as_json else text)
+
+
+@contextmanager
+def progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on standard error, one line for each named piece of work."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    bars: dict[str, Any] = {}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+
+        def tell(name: str, done: int, whole: int) -> None:
+            key = name.partition(",")[0]
+            if key not in bars:
+                bars[key] = progress.add_task(name, total=whole)
+            progress.update(bars[key], completed=done, description=name)
+
+        yield tell
