@@ -101,7 +101,7 @@ def embeddings(draw: st.DrawFn) -> Embeddings:
 
 @given(put=embeddings(), shard_bytes=st.sampled_from([1, 100, 1 << 20]))
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
 )
 def test_any_rows_any_text_and_any_extras_come_back(
     tmp_path: Path, put: Embeddings, shard_bytes: int
