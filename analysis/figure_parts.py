@@ -8,6 +8,7 @@ Ito's (2008), safe for the common kinds of colour blindness.
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -85,7 +86,9 @@ STYLE: dict[Any, Any] = {
 @contextmanager
 def style() -> Iterator[None]:
     """The figures' own settings, whatever the user's are, restored afterwards."""
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        # A name in a script the font lacks is drawn as boxes; that is no reason to complain.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
         yield
@@ -227,7 +230,7 @@ def ridge(axis: Axes, layers: Sequence[RateLayer]) -> None:
     """One density per layer, each scaled to its own height, on a common axis of rates."""
     reach = max(_reach(layer) for layer in layers)
     for row, layer in enumerate(layers):
-        if layer.histogram is not None and layer.sd:
+        if layer.histogram is not None and layer.sd and layer.mean is not None:
             _one_density(axis, layer.histogram, row)
             axis.plot([layer.mean] * 2, [row + 0.37, row + 0.49], color=INK, linewidth=1.4)
         else:

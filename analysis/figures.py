@@ -7,6 +7,7 @@ state knows about. Colours, markers and lines mean the same in all four (``figur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO, StringIO
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from ..data.files import write_whole
 from .figure_parts import (
     BAND,
     FORMULAS,
@@ -95,7 +97,7 @@ def effects(audits: AuditSet) -> Figure:
                 )
                 forest_row(axis, getattr(audit.effects, key), key, row)
             checkpoint_rows(axis, audits.labels)
-            axis.set_title(f"{title}\n", loc="left")
+            axis.set_title(title, loc="left", pad=20)
             axis.annotate(
                 FORMULAS[key], (0, 1), (0, 5), xycoords="axes fraction",
                 textcoords="offset points", color=QUIET, fontsize=8.5,
@@ -199,17 +201,19 @@ def drawable(audits: AuditSet) -> tuple[str, ...]:
 
 
 def save_figures(audits: AuditSet, directory: Path | str) -> list[Path]:
-    """Writes each figure as ``NAME.png`` (200 dpi) and ``NAME.svg``; the same bytes each time."""
-    folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes each figure as ``NAME.png`` (200 dpi) and ``NAME.svg``; the same bytes each time.
+
+    Raises:
+        MetaprobeError: The folder cannot be written.
+    """
     paths: list[Path] = []
     for name in drawable(audits):
         figure = FIGURES[name](audits)
         for suffix, metadata in (("png", {"Software": None}), ("svg", SVG_METADATA)):
-            path = folder / f"{name}.{suffix}"
+            out = BytesIO()
             with style():
-                figure.savefig(path, dpi=200, metadata=metadata)
-            paths.append(path)
+                figure.savefig(out, format=suffix, dpi=200, metadata=metadata)
+            paths.append(write_whole(Path(directory) / f"{name}.{suffix}", out.getvalue()))
     return paths
 
 
@@ -218,8 +222,6 @@ SVG_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 def svg_text(figure: Figure) -> str:
     """The figure as SVG text, transparent, the same each time."""
-    from io import StringIO
-
     out = StringIO()
     with style():
         figure.savefig(out, format="svg", metadata=SVG_METADATA, transparent=True)

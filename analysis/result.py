@@ -150,8 +150,8 @@ class AuditSet(Value):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The checkpoints' names, numbered where two are the same."""
-        names = [audit.checkpoint.name for audit in self.audits]
+        """The checkpoints' names, fit to print, numbered where two are the same."""
+        names = [_printable(audit.checkpoint.name) for audit in self.audits]
         return tuple(
             f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name
             for i, name in enumerate(names)
@@ -206,7 +206,21 @@ def schema_text() -> str:
     )
     schema = either.json_schema(by_alias=True, mode="serialization")
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "metaprobe audit"}
-    return json.dumps({**head, **schema}, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps({**head, **_prose(schema)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _printable(name: str) -> str:
+    """No line break and no terminal escape hides in a name."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+
+
+def _prose(node: Any) -> Any:
+    """Docstrings as plain descriptions: one line, no markup."""
+    if isinstance(node, dict):
+        return {key: _prose(value) for key, value in node.items()}
+    if isinstance(node, str):
+        return " ".join(node.replace("``", "`").split())
+    return [_prose(item) for item in node] if isinstance(node, list) else node
 
 
 def _quantities(audit: Audit) -> list[tuple[str, dict[str, Any]]]:

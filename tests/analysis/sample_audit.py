@@ -65,7 +65,7 @@ def make_effect(
     n, value, sd = len(differences), float(differences.mean()), float(differences.std(ddof=1))
     se = sd / np.sqrt(n)
     draws = differences[rng.integers(0, n, (500, n))].mean(1)
-    t95, t90 = stats.t.ppf([0.975, 0.95], n - 1)
+    t95, t90 = float(stats.t.ppf(0.975, n - 1)), float(stats.t.ppf(0.95, n - 1))
     low, high = value - t95 * se, value + t95 * se
     low90, high90 = value - t90 * se, value + t90 * se
     signed = (differences * rng.choice([-1.0, 1.0], (499, n))).mean(1)
@@ -213,7 +213,7 @@ def make_set(n: int = 2, episodes: int = 600) -> AuditSet:
         )
         for i, (on, off) in enumerate(effects[:n])
     )  # fmt: skip
-    contrasts = ()
+    contrasts: tuple[Contrast, ...] = ()
     if n > 1:
         a, b = audits[0].effects.off, audits[1].effects.off
         value, half = a.value - b.value, 1.96 * float(np.hypot(a.sd, b.sd)) / np.sqrt(episodes)
