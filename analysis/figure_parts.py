@@ -7,6 +7,7 @@ Ito's (2008), safe for the common kinds of colour blindness.
 
 from __future__ import annotations
 
+import math
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,10 +26,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
 from .audit_parts import Effect, Histogram, RateLayer, Share
 from .result import Audit, AuditSet
 from .wording import FLOOR_ROWS, percent
+
+FloatArray = NDArray[np.float64]
 
 INK, QUIET, BAND = "#24292f", "#6e7781", "#e9ecef"
 ON, OFF, BOTH = "#0072b2", "#d55e00", "#00795a"
@@ -256,18 +260,24 @@ def _one_density(axis: Axes, histogram: Histogram, row: int) -> None:
     axis.plot(x, y, color=INK, linewidth=0.7)
 
 
-def _density(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
-    """Edges (B + 1,) and densities (B,) with peak 1; a bin around zero is cut at zero."""
-    edges = np.asarray(histogram.edges)
-    density = np.asarray(histogram.counts) / np.maximum(np.diff(edges), 1e-300)
-    density = density / max(float(density.max(initial=0)), 1e-300)
-    inside = int(np.searchsorted(edges, 0))
-    if 0 < inside < len(edges) and edges[inside] != 0:
-        edges, density = (
-            np.insert(edges, inside, 0),
-            np.insert(density, inside, density[inside - 1]),
-        )
-    return edges, density
+def _density(histogram: Histogram) -> tuple[FloatArray, FloatArray]:
+    """Edges (B + 1,) and densities (B,) with peak 1.
+
+    The bin around zero is cut at zero; where values are few, neighbouring bins are joined on
+    either side of it, so that a small tensor shows its shape and not its single values.
+    """
+    edges = np.asarray(histogram.edges, dtype=float)
+    total = np.concatenate([[0.0], np.cumsum(histogram.counts)])
+    few = math.ceil(len(histogram.counts) / max(8, 2 * math.sqrt(total[-1])))
+    zero = float(np.clip(0, edges[0], edges[-1]))
+    below, above = edges[edges < zero][::-1], edges[edges > zero]
+    inner = np.concatenate([below[few - 1 :: few], above[few - 1 :: few]])
+    # A sliver left over at an end would show as a spike.
+    half = few * (edges[-1] - edges[0]) / len(histogram.counts) / 2
+    inner = inner[(inner > edges[0] + half) & (inner < edges[-1] - half)]
+    joined = np.unique(np.concatenate([edges[[0, -1]], inner, [zero]]))
+    density = np.diff(np.interp(joined, edges, total)) / np.diff(joined)
+    return joined, density / max(float(density.max(initial=0)), 1e-300)
 
 
 def _one_rate(axis: Axes, rate: float, row: int) -> None:

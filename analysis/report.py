@@ -44,6 +44,7 @@ from .wording import (
     quantity_name,
     set_cautions,
     share,
+    uncorrected,
 )
 
 __all__ = ["notebook_html", "report_html", "write_report"]
@@ -173,6 +174,7 @@ def _environment() -> Environment:
         p_value=lambda p: "–" if p is None else f"{p:.2g}" if p >= 1e-4 else "< 0.0001",
         number=_number,
         quantity_name=quantity_name,
+        uncorrected=uncorrected,
         pretty=lambda x: json.dumps(x, indent=2, ensure_ascii=False),
     )
     return environment

@@ -26,15 +26,15 @@ SIDE_BY_SIDE = 3  # more checkpoints than this become rows
 CAPTIONS = {
     "phases": "Accuracy before (hollow) and after (filled) adaptation, on the task adapted to and"
     " on other tasks. Left: the whole range, with the floors. Right: close up, bars are 95 %"
-    " intervals of each accuracy by itself. Pairing makes the changes far more certain than these"
-    " bars suggest: see the next figure.",
+    " intervals of each accuracy by itself; the changes are paired and have intervals of their"
+    " own, in the next figure.",
     "effects": "Paired changes over the same episodes, with 95 % (thin) and 90 % (thick)"
     " intervals. Within the grey band a change is too small to matter. A hollow mark is"
     " unresolved.",
     "episodes": "How each single episode changed: on-task counted upwards, off-task downwards."
     " One episode can only change by whole queries, so bars stand at exact steps.",
-    "rates": "Learned inner-loop rates, tensor by tensor, each scaled to its own height. The"
-    " number at the right is the share below zero.",
+    "rates": "Learned inner-loop rates, tensor by tensor, each scaled to its own height;"
+    " small tensors are drawn in wider bins. The number at the right is the share below zero.",
 }
 
 

@@ -143,18 +143,26 @@ def contrast_sentence(contrast: Contrast) -> str:
     quantity = quantity_name(contrast.quantity)
     return (
         f"{contrast.a} minus {contrast.b}, {quantity}: {points(contrast.value)} points"
-        f" {points_interval(contrast)}, {contrast.verdict}"
+        f" {points_interval(contrast)}, {contrast.verdict}{uncorrected(contrast)}"
         f" (p = {contrast.p_holm:.3g} after Holm)."
     )
+
+
+def uncorrected(contrast: Contrast) -> str:
+    """A remark where a verdict, which looks at one contrast alone, outruns Holm's correction."""
+    found = contrast.verdict not in ("NO MATERIAL CHANGE", "UNRESOLVED")
+    return " by itself, not after correction" if found and contrast.p_holm >= 0.05 else ""
 
 
 def contrasts_summary(audits: AuditSet) -> str:
     """Many contrasts in one sentence: how many of each verdict."""
     verdicts = [contrast.verdict for contrast in audits.contrasts]
     counts = [f"{verdicts.count(word)} {word}" for word in SIGNS if word in verdicts]
+    changes = [c for c in audits.contrasts if c.verdict not in ("NO MATERIAL CHANGE", "UNRESOLVED")]
+    lasting = sum(not uncorrected(contrast) for contrast in changes)
     return (
-        f"{len(verdicts)} contrasts between checkpoints, corrected together: {join(counts)};"
-        " each is in audit.json and the report."
+        f"{len(verdicts)} contrasts between checkpoints: {join(counts)}, of which {lasting} hold"
+        " after Holm's correction; each is in audit.json and the report."
     )
 
 

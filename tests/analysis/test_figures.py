@@ -162,6 +162,25 @@ def test_the_filled_area_below_zero_is_the_share_below_zero() -> None:
         assert share == pytest.approx(layer.share_negative, abs=0.02)
 
 
+def test_a_small_tensor_is_drawn_in_few_bins_that_keep_its_share() -> None:
+    values = np.random.default_rng(3).normal(0.02, 0.05, 32)
+    counts, edges = np.histogram(values, bins=60)
+    audit = make_audit(episodes=20)
+    assert audit.rates is not None
+    layer = audit.rates.layers[0].model_copy(
+        update={
+            "histogram": Histogram(edges=tuple(edges.tolist()), counts=tuple(counts.tolist())),
+            "share_negative": float((values < 0).mean()),
+        }
+    )
+    rates = Rates(layers=(layer,), overall=audit.rates.overall)
+    (axis,) = FIGURES["rates"](as_set(audit.model_copy(update={"rates": rates}))).axes
+    below, above = (np.asarray(c.get_paths()[0].vertices) for c in axis.collections)
+    assert len(np.unique(np.concatenate([below, above])[:, 0])) <= 15
+    share = area(below) / (area(below) + area(above))
+    assert share == pytest.approx(layer.share_negative, abs=0.02)
+
+
 def test_nothing_rests_on_colour_alone() -> None:
     assert len(set(MARKERS.values())) == len(MARKERS)
     assert len(set(COLOURS.values())) == len(COLOURS)

@@ -215,6 +215,14 @@ def test_many_contrasts_are_folded_away() -> None:
     assert "Between checkpoints: 20 contrasts, corrected together" in Reader(report_html(many)).text
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_a_contrast_that_does_not_survive_correction_says_so() -> None:
+    audits = make_set(2, episodes=30)
+    weak = audits.contrasts[0].model_copy(update={"verdict": "RAISED", "p_holm": 0.08})
+    page = report_html(audits.model_copy(update={"contrasts": (weak,)}))
+    assert "RAISED by itself, not after correction" in Reader(page).text
+
+
 def test_the_same_audit_gives_the_same_page() -> None:
     assert report_html(AUDIT) == report_html(Audit.from_json(AUDIT.to_json()))
 

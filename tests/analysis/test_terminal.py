@@ -232,7 +232,20 @@ def test_a_contrast_reads_as_a_sentence() -> None:
     assert "p = 0.0012 after Holm" in sentence
 
 
+def test_a_contrast_that_does_not_survive_correction_says_so() -> None:
+    contrast = make_set(2, episodes=600).contrasts[0]
+    assert contrast.verdict == "RAISED"
+    weak = contrast.model_copy(update={"p_holm": 0.08})
+    assert "RAISED by itself, not after correction (p = 0.08" in contrast_sentence(weak)
+    assert "correction" not in contrast_sentence(contrast)
+    settled = weak.model_copy(update={"verdict": "NO MATERIAL CHANGE"})
+    assert "correction" not in contrast_sentence(settled)
+
+
 def test_many_contrasts_are_summed_up() -> None:
     audits = make_set(2, episodes=20)
-    many = audits.model_copy(update={"contrasts": audits.contrasts * 40})
-    assert "40 contrasts between checkpoints" in re.sub(r"\s+", " ", printed(many))
+    raised = audits.contrasts[0].model_copy(update={"verdict": "RAISED"})
+    weak = raised.model_copy(update={"p_holm": 0.2})
+    many = audits.model_copy(update={"contrasts": (raised,) * 30 + (weak,) * 10})
+    text = re.sub(r"\s+", " ", printed(many))
+    assert "40 contrasts between checkpoints: 40 RAISED, of which 30 hold after" in text
