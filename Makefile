@@ -41,10 +41,10 @@ bench: .venv/.dev
 	$(BIN)/python -m benchmarks
 
 results: .venv/.base
-	$(BIN)/metaprobe study starshak2022 --out docs/results
+	$(BIN)/python docs/generate.py results
 
 docs: .venv/.base
-	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/generate.py cli
 
 clean:
 	rm -rf .venv build dist *.egg-info report

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Cache, Jobs, Json, NoCache, Seed, one_of, processors, progress, open_store
+from .options import Cache, Jobs, Json, NoCache, Seed, one_of, open_store, processors, progress
 
 
 def audit(

@@ -1,0 +1,181 @@
+"""Everything in docs/ that is made from the code: `python docs/generate.py [cli] [results] [cards]`.
+
+CI makes ``cli.md`` again and compares; ``results.md`` takes minutes and is made by
+`make results`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parent
+
+CLI_HEAD = """# Command line
+
+*Made from the command itself by `python docs/generate.py cli`; do not edit.*
+
+Exit status: 0 done, 1 a check failed, 2 bad input or usage, 130 interrupted. With `--json` a verb
+prints one JSON object on standard output and nothing else there; progress goes to standard error.
+The store lies at `$METAPROBE_CACHE`, else `$XDG_CACHE_HOME/metaprobe`, else `~/.cache/metaprobe`.
+"""
+
+
+def cli_page() -> str:
+    """The reference of every verb."""
+    from metaprobe.cli import app
+    from typer.main import get_command
+
+    os.environ["COLUMNS"] = "100"
+    return CLI_HEAD + "".join(_verbs(get_command(app), "metaprobe"))
+
+
+def _verbs(command: Any, path: str) -> Iterator[str]:
+    commands = getattr(command, "commands", None)
+    if commands:
+        for name, verb in commands.items():
+            yield from _verbs(verb, f"{path} {name}")
+        return
+    context = command.context_class(command, info_name=path, max_content_width=100, terminal_width=100)
+    yield f"\n## {path}\n\n```text\n{command.get_help(context)}\n```\n"
+
+
+def results_page() -> str:
+    """The study on the shipped checkpoints, and an audit of each."""
+    from metaprobe.analysis.audit import AuditSettings, audit
+    from metaprobe.analysis.studies import Settings
+    from metaprobe.analysis.studies.starshak2022 import EPISODES, run
+    from metaprobe.analysis.studies.writing import study_markdown, write_figures
+    from metaprobe.cli.options import processors, progress
+    from metaprobe.data.store import Store
+    from metaprobe.models.checkpoint import shipped
+
+    store, jobs = Store(), processors()
+    with progress("blocks") as told:
+        study = run(Settings(), store=store, jobs=jobs, progress=told)
+        every = audit(
+            list(shipped()), AuditSettings(episodes=EPISODES), store=store, jobs=jobs, progress=told
+        )
+    write_figures(study, DOCS / "results")
+    return "\n".join(
+        [
+            "# Results on the shipped checkpoints\n",
+            "*Made by `make results`; do not edit.*\n",
+            f"Conv4-32 on glyphs, 5-way 1-shot, five inner steps, batch statistics, {EPISODES} paired",
+            "episodes from scripts no encoder was trained on (Cyrillic, Armenian, Georgian, Lao).",
+            "An effect is a paired difference of 1-NN accuracy in percentage points with its 95 %",
+            "interval over classes and episodes; verdicts as in [how to choose](how-to-choose.md).\n",
+            study_markdown(study, figures="results/"),
+            "## Every shipped checkpoint\n",
+            audit_table(every),
+        ]
+    )
+
+
+def audit_table(found: Any) -> str:
+    """A line for each checkpoint: phases and effects, with both galleries."""
+    lines = [
+        "| checkpoint | gallery | meta-init | on-task | off-task | on effect | off effect | interaction | own head |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in found.audits:
+        other = "fresh" if one.gallery == "support" else "support"
+        for gallery, read in ((one.gallery, one), (other, one.other_gallery)):
+            phases = [f"{p.value:.3f}" for _, p in read.phases]
+            told = [
+                f"{100 * e.value:+.2f} [{100 * e.ci_low:+.2f}, {100 * e.ci_high:+.2f}] {e.verdict}"
+                for _, e in read.effects
+            ]
+            head = f"{one.head_accuracy.adapted.value:.3f}"
+            lines.append("| " + " | ".join([one.checkpoint.name, gallery, *phases, *told, head]) + " |")
+    floors = found.audits[0].floors
+    lines.append(
+        f"\nFloors on the same tasks: untrained encoder {floors.untrained.value:.3f}, raw pixels "
+        f"{floors.pixels.value:.3f}, shuffled labels {floors.shuffled_labels.value:.3f}."
+    )
+    return "\n".join(lines) + "\n"
+
+
+CARD_EPISODES = 300
+
+
+def cards_page() -> str:
+    """A table of the shipped checkpoints; beside it, a card is written for each."""
+    from metaprobe.analysis.audit import AuditSettings, audit
+    from metaprobe.cli.options import processors, progress
+    from metaprobe.data.store import Store
+    from metaprobe.models.checkpoint import read_checkpoint, shipped
+
+    settings = AuditSettings(split="validation", episodes=CARD_EPISODES, query=10)
+    with progress("blocks") as told:
+        found = audit(list(shipped()), settings, store=Store(), jobs=processors(), progress=told)
+    lines = []
+    for one in found.audits:
+        name, head = one.checkpoint.name, one.head_accuracy.adapted
+        checkpoint = read_checkpoint(name)
+        meta = checkpoint.metadata
+        accuracy = f"{head.value:.3f} [{head.ci_low:.3f}, {head.ci_high:.3f}]"
+        facts = {
+            "learner": meta["recipe"]["learner"],
+            "architecture": one.checkpoint.architecture,
+            "task": f"{meta['data']['way']}-way {meta['data']['shot']}-shot",
+            "inner loop": f"{one.rule.steps} steps of {one.rule.name} on {one.rule.adapts}, "
+            f"rate {meta['rule']['lr']}" + (" at the start" if checkpoint.part("rates") else ""),
+            "norm mode": one.rule.norm,
+            "recipe": f"[{meta['recipe']['learner']}.toml](recipes/{meta['recipe']['learner']}.toml), "
+            f"seed {meta['seed']}",
+            "steps": f"{meta['step']} (the best of {meta['recipe']['outer']['steps']} by validation)",
+            "validation accuracy": f"{accuracy}: own head after adaptation, {CARD_EPISODES} episodes, "
+            "95 % interval for new classes",
+            "training data": f"{meta['data']['name']}/{meta['data']['split']}, "
+            f"fingerprint `{meta['data']['fingerprint']}`",
+            "SHA-256": f"`{checkpoint.sha256}`",
+        }
+        card = f"# {name}\n\n| | |\n|---|---|\n"
+        card += "".join(f"| {key} | {value} |\n" for key, value in facts.items())
+        card += f"\nMake it again: `metaprobe train checkpoints/recipes/{facts['learner']}.toml "
+        card += f"--seed {meta['seed']}`\n"
+        (CHECKPOINTS / f"{name}.md").write_text(card, encoding="utf-8")
+        lines.append(
+            f"| [{name}]({name}.md) | {facts['learner']} | {meta['seed']} | {meta['step']} | {accuracy} |"
+        )
+    return CARDS_HEAD + "\n".join(lines) + "\n"
+
+
+CARDS_HEAD = """# Shipped checkpoints
+
+*Made by `python docs/generate.py cards`; do not edit.*
+
+Small encoders, meta-trained on the training scripts of `glyphs` with the recipes in
+[recipes/](recipes/). They travel with the package: `metaprobe audit maml-glyphs-s0`.
+Validation scripts (Greek, Hebrew) chose the step; test scripts were never looked at.
+
+| checkpoint | learner | seed | step | validation accuracy |
+|---|---|---|---|---|
+"""
+
+CHECKPOINTS = DOCS.parent / "checkpoints"
+
+PAGES = {
+    "cli": (DOCS / "cli.md", cli_page),
+    "results": (DOCS / "results.md", results_page),
+    "cards": (CHECKPOINTS / "README.md", cards_page),
+}
+
+
+def main() -> None:
+    """Write the pages asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pages", nargs="*", default=["cli"], help=", ".join(PAGES))
+    for name in parser.parse_args().pages:
+        path, page = PAGES[name]
+        path.write_text(page(), encoding="utf-8")
+        print(path, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Two ways to run the command: within this process, which is quick, and as people do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from metaprobe.cli import main
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: its status and its two streams."""
+
+    status: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the whole session shares, so that glyphs are built once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path,
+    datasets: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
+    """``command("audit", …)``, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("METAPROBE_CACHE", str(datasets))
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def call(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["metaprobe", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return Outcome(int(end.value.code or 0), said.out, said.err)
+
+    return call
+
+
+@pytest.fixture
+def process(tmp_path: Path, datasets: Path) -> Command:
+    """The same in a process of its own."""
+
+    def call(*words: object, **environment: str) -> Outcome:
+        done = subprocess.run(
+            [sys.executable, "-m", "metaprobe", *map(str, words)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "100", "METAPROBE_CACHE": str(datasets), **environment},
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call

@@ -1,0 +1,112 @@
+"""Bad input ends in one clear sentence and status 2, with nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from metaprobe.models.checkpoint import read_checkpoint, write_checkpoint
+
+from .conftest import Command, Outcome
+
+SHIPPED = "maml-glyphs-s0"
+
+
+def refused(done: Outcome, *words: str) -> None:
+    """One sentence on standard error, nothing on standard output, status 2."""
+    assert done.status == 2, done.err
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    lines = [line for line in done.err.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("metaprobe: ")
+    for word in words:
+        assert word in lines[0]
+
+
+def test_a_missing_file_names_what_there_is(command: Command) -> None:
+    refused(command("audit", "nowhere.safetensors"), "nowhere.safetensors", SHIPPED)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<!doctype html><html>", b"\x80\x02}q\x00.", bytes(range(256)) * 8]
+)
+def test_what_is_no_checkpoint_is_refused(command: Command, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "odd.safetensors").write_bytes(content)
+    refused(command("audit", "odd.safetensors"), "odd.safetensors")
+
+
+def changed(path: Path, name: str, tensor: torch.Tensor) -> None:
+    good = read_checkpoint(SHIPPED)
+    write_checkpoint(path, {**good.tensors, name: tensor}, good.metadata)
+
+
+def test_a_tensor_of_another_shape_is_refused_by_name(command: Command, tmp_path: Path) -> None:
+    changed(tmp_path / "a.safetensors", "body.block1.conv.weight", torch.zeros(7, 1, 3, 3))
+    refused(command("audit", "a.safetensors"), "block1.conv.weight", "(7, 1, 3, 3)")
+
+
+def test_nan_weights_are_refused_by_name(command: Command, tmp_path: Path) -> None:
+    changed(tmp_path / "a.safetensors", "head.bias", torch.full((5,), float("nan")))
+    refused(command("audit", "a.safetensors"), "head.bias", "NaN")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--data", "nonsense"), ("nonsense", "glyphs", "digits")),
+        (("--split", "nonsense"), ("nonsense", "validation")),
+        (("--way", "300"), ("399 classes", "--way")),
+        (("--way", "7", "--head", "stored"), ("5 outputs", "--way 5", "class-means")),
+        (("--query", "19"), ("21 images", "--query")),
+        (("-k", "6"), ("k=6", "gallery of 5")),
+        (("--norm", "layer"), ("layer", "batch, running, support")),
+        (("--gallery", "old"), ("old", "support, fresh, both")),
+        (("--episodes", "0"), ("episodes is 0",)),
+        (("--device", "tpu"), ("tpu", "auto")),
+        (("--sesoi", "0"), ("smallest effect of interest",)),
+        (("--way", "five"), ("--way",)),
+        (("--no-such-option",), ("--no-such-option",)),
+    ],
+)
+def test_settings_that_cannot_be_met_say_what_can(
+    command: Command, tmp_path: Path, options: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    refused(command("audit", SHIPPED, *options, "--out", tmp_path / "out"), *words)
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_images_of_another_shape_need_leave_to_be_resized(command: Command, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (12 * 20, 3, 16, 16), dtype=np.uint8)
+    np.savez(tmp_path / "colour.npz", images=images, labels=np.repeat(np.arange(12), 20))
+    refused(command("audit", SHIPPED, "--data", "colour.npz"), "(3, 16, 16)", "(1, 28, 28)", "--resize")
+    done = command(
+        "audit", SHIPPED, "--data", "colour.npz", "--resize", "--episodes", 4, "--json", "--no-cache"
+    )
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["episodes"]["n"] == 4
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_before_the_work(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    refused(command("audit", SHIPPED, "--out", tmp_path / "file" / "out"), "cannot be written")
+    refused(command("audit", SHIPPED, "--cache", tmp_path / "file"), "--no-cache")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_store_is_refused(command: Command, tmp_path: Path) -> None:
+    cache = tmp_path / "locked"
+    cache.mkdir(mode=0o555)
+    refused(command("audit", SHIPPED, "--cache", cache), "--no-cache")
+
+
+def test_a_recipe_with_an_unknown_key_is_refused(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text('learner = "maml"\nsteps = 3\n')
+    refused(command("train", "r.toml"), "r.toml", "steps")
+    assert not list(tmp_path.glob("*.safetensors*"))
