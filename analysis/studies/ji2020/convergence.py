@@ -35,7 +35,7 @@ class Sweeps:
         ridge: Ridge head, ``β = 0.2``, 40 outer iterations.
         deep: Two-layer head, likewise.
         ridge_small: `ridge` with the head started at zero.
-        deep_wide: `deep` with the head started as wide as the ridge head.
+        deep_wide: `deep` with the head started as wide as the ridge head (N = 1, 3, 12).
         deep_later: `deep` with ``β = 0.3`` and 100 outer iterations (N = 1, 12).
     """
 
@@ -57,7 +57,7 @@ def sweeps(size: Sizes) -> Sweeps:
         ridge={n: train_ridge(pool, n, beta=0.2, iterations=40) for n in MATCHED_STEPS},
         deep={n: train_deep(pool, n, beta=0.2, iterations=40) for n in MATCHED_STEPS},
         ridge_small={n: train_ridge(zero, n, beta=0.2, iterations=40) for n in MATCHED_STEPS},
-        deep_wide={n: train_deep(wide, n, beta=0.2, iterations=40) for n in MATCHED_STEPS},
+        deep_wide={n: train_deep(wide, n, beta=0.2, iterations=40) for n in (1, 3, 12)},
         deep_later={n: train_deep(pool, n, beta=0.3, iterations=100) for n in (1, 12)},
     )
 

@@ -15,7 +15,7 @@ import torch
 from ..study import Claim
 from .flops import Method, Shape, counted, flops, one_meta_gradient, products
 from .ledger import DERIVED, PAPER, Sizes, numbers, verdict
-from .problems import Pool, Setup, deep_losses, draw_pool, ridge_losses
+from .problems import Pool, Setup, deep_losses, draw_pool, ridge_losses, through_body
 from .recursion import Loss, anil_meta_gradient, inner_path, unrolled_meta_gradient
 from .ridge import ridge_matrices
 
@@ -36,18 +36,13 @@ def problem_pairs(size: Sizes) -> list[tuple[str, Loss, Loss, torch.Tensor, torc
     pool = draw_pool(Setup(tasks=3), repeats=1, seed=size.seed)
     body = torch.from_numpy(pool.body)
     rows = []
-    for name, (inner, outer), head in (
+    for name, losses, head in (
         ("ridge", ridge_losses(pool, ridge=RIDGE), pool.ridge_head),
         ("two-layer", deep_losses(pool), pool.deep_head),
     ):
         start = torch.from_numpy(head)[:, None].expand(-1, 3, -1)
-        rows.append((name, summed(inner), summed(outer), start, body))
+        rows.append((name, *through_body(pool, losses), start, body))
     return rows
-
-
-def summed(loss: Loss) -> Loss:
-    """A loss per task as one scalar."""
-    return lambda head, body: loss(head, body).sum()
 
 
 def relative(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> float:
@@ -83,10 +78,10 @@ def recursion_is_exact(size: Sizes) -> Claim:
 
 def inner_loop_error(pool: Pool) -> float:
     """Largest gap between ``w_N`` and ``A^N w_0 + (I − A^N) w*``, ``A = I − αG``."""
-    inner, _ = ridge_losses(pool, ridge=RIDGE)
+    inner, _ = through_body(pool, ridge_losses(pool, ridge=RIDGE))
     tasks = pool.x.shape[1]
     head = torch.from_numpy(np.repeat(pool.ridge_head[:, None], tasks, axis=1))
-    path = inner_path(summed(inner), head, torch.from_numpy(pool.body), alpha=RATE, steps=50)
+    path = inner_path(inner, head, torch.from_numpy(pool.body), alpha=RATE, steps=50)
     gram, c = ridge_matrices(pool, pool.body, ridge=RIDGE)
     optimum = np.linalg.solve(gram, c[..., None])
     worst = 0.0

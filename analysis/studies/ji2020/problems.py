@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .recursion import anil_pass
+from .recursion import Loss, anil_pass
 
 Array = NDArray[np.float64]
 
@@ -149,23 +149,22 @@ def features(x: Array, body: Array, bound: float | None) -> Array:
 
 
 TaskLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""``(head (…, S, B, ·), body (…, S, p, d)) -> losses (…, S, B)``, one per task."""
+"""``(head (…, S, B, ·), features (…, S, B, n, d)) -> losses (…, S, B)``, one per task."""
 
 
 def ridge_losses(pool: Pool, *, ridge: float) -> tuple[TaskLoss, TaskLoss]:
     """Support and query loss of the ridge head; only the first carries the ridge."""
 
-    def fit(x: Array, y: Array, strength: float) -> TaskLoss:
-        inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
+    def fit(y: Array, strength: float) -> TaskLoss:
+        targets = torch.from_numpy(y)
 
-        def loss(head: torch.Tensor, body: torch.Tensor) -> torch.Tensor:
-            h = _torch_features(inputs, body, pool.bound)
+        def loss(head: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
             error = (h @ head[..., None])[..., 0] - targets
             return ((error**2).mean(-1) + strength * (head**2).sum(-1)) / 2
 
         return loss
 
-    return fit(pool.x, pool.y, ridge), fit(pool.query_x, pool.query_y, 0.0)
+    return fit(pool.y, ridge), fit(pool.query_y, 0.0)
 
 
 def deep_losses(pool: Pool) -> tuple[TaskLoss, TaskLoss]:
@@ -175,48 +174,61 @@ def deep_losses(pool: Pool) -> tuple[TaskLoss, TaskLoss]:
     """
     d = pool.body.shape[-1]
 
-    def fit(x: Array, y: Array) -> TaskLoss:
-        inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
+    def fit(y: Array) -> TaskLoss:
+        targets = torch.from_numpy(y)
 
-        def loss(head: torch.Tensor, body: torch.Tensor) -> torch.Tensor:
+        def loss(head: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
             k = head.shape[-1] // (d + 1)
-            first, second = head[..., : d * k].reshape(*head.shape[:-1], d, k), head[..., d * k :]
-            hidden = torch.tanh(_torch_features(inputs, body, pool.bound) @ first)
-            error = (hidden @ second[..., None])[..., 0] - targets
+            first = head[..., : d * k].reshape(*head.shape[:-1], d, k)
+            error = (torch.tanh(h @ first) @ head[..., d * k :, None])[..., 0] - targets
             return (error**2).mean(-1) / 2
 
         return loss
 
-    return fit(pool.x, pool.y), fit(pool.query_x, pool.query_y)
+    return fit(pool.y), fit(pool.query_y)
+
+
+def through_body(pool: Pool, losses: tuple[TaskLoss, TaskLoss]) -> tuple[Loss, Loss]:
+    """Support and query loss summed over tasks, as functions of head and body."""
+    inner, outer = losses
+    return (
+        lambda head, body: inner(head, torch_features(pool.x, body, pool.bound)).sum(),
+        lambda head, body: outer(head, torch_features(pool.query_x, body, pool.bound)).sum(),
+    )
 
 
 def meta_gradient(
-    losses: tuple[TaskLoss, TaskLoss], *, tasks: int, alpha: float, steps: int
+    pool: Pool, losses: tuple[TaskLoss, TaskLoss], *, alpha: float, steps: int
 ) -> MetaGradient:
-    """The meta-gradient of any pair of task losses, averaged over ``tasks`` tasks.
+    """The meta-gradient of any head, averaged over the pool's tasks.
 
-    One call of the recursion serves all tasks, repeats and points: the Hessian in the
-    stacked heads is block-diagonal.
+    As in ANIL itself the body runs once: the recursion treats the features as its body,
+    and their gradient goes back through the real one at the end. One call serves all
+    tasks, repeats and points, since the Hessian in the stacked heads is block-diagonal.
     """
     inner, outer = losses
+    tasks, n = pool.x.shape[-3:-1]
+    x = np.concatenate([pool.x, pool.query_x], axis=-2)
 
     def gradient(body: Array, head: Array) -> tuple[Array, Array, Array]:
-        phi = torch.from_numpy(np.ascontiguousarray(body))
-        start = torch.from_numpy(np.repeat(head[..., None, :], tasks, axis=-2))
-        adapted, grad_head, grad_body = anil_pass(
-            lambda w, f: inner(w, f).sum(),
-            lambda w, f: outer(w, f).sum(),
-            start,
-            phi,
+        phi = torch.from_numpy(np.ascontiguousarray(body)).requires_grad_()
+        rows = torch_features(x, phi, pool.bound)
+        adapted, grad_head, grad_rows = anil_pass(
+            lambda w, h: inner(w, h[..., :n, :]).sum(),
+            lambda w, h: outer(w, h[..., n:, :]).sum(),
+            torch.from_numpy(np.repeat(head[..., None, :], tasks, axis=-2)),
+            rows,
             alpha=alpha,
             steps=steps,
         )
-        loss = outer(adapted, phi).mean(-1)
+        (grad_body,) = torch.autograd.grad(rows, phi, grad_rows)
+        loss = outer(adapted, rows.detach()[..., n:, :]).mean(-1)
         return loss.numpy(), grad_body.numpy() / tasks, grad_head.numpy().mean(-2)
 
     return gradient
 
 
-def _torch_features(x: torch.Tensor, body: torch.Tensor, bound: float | None) -> torch.Tensor:
-    z = x @ body[..., None, :, :]
+def torch_features(x: Array, body: torch.Tensor, bound: float | None) -> torch.Tensor:
+    """`features` for a differentiable body, one for each repeat: ``(…, S, B, n, d)``."""
+    z = torch.from_numpy(x) @ body[..., None, :, :]
     return z if bound is None else bound * torch.tanh(z) / float(np.sqrt(body.shape[-1]))

@@ -100,7 +100,7 @@ def adapted_heads(
     gram, c = ridge_matrices(pool, body, ridge=ridge)
     optimum = np.linalg.solve(gram, c[..., None])[..., 0]
     if steps is None:
-        return optimum
+        return np.asarray(optimum, dtype=np.float64)
     away = _contraction(gram, alpha, steps) @ (head[..., None, :] - optimum)[..., None]
     return np.asarray(optimum + away[..., 0], dtype=np.float64)
 
@@ -136,4 +136,4 @@ def _slope(h: Array, bound: float | None) -> Array | float:
     if bound is None:
         return 1.0
     k = bound / np.sqrt(h.shape[-1])
-    return k - h * h / k
+    return np.asarray(k - h * h / k, dtype=np.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,7 @@ from ..study import Claim, Settings, Study
 from . import figures
 from .budget import (
     BATCHES,
+    Budget,
     Floor,
     best_steps_table,
     budgets,
@@ -17,6 +20,9 @@ from .budget import (
     noise_levels,
 )
 from .contraction import (
+    Forgetting,
+    HeadSmoothness,
+    Hypergradient,
     body_gradient_reaches_the_limit,
     forgetting,
     head_curvature,
@@ -37,7 +43,7 @@ from .convergence import (
 from .demo import Comparison, compare_bodies
 from .exactness import claims as exact_claims
 from .exactness import cost_table
-from .ledger import sizes
+from .ledger import Sizes, sizes
 from .smoothness import (
     Curves,
     blow_up,
@@ -57,32 +63,62 @@ QUESTION = (
 )
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Everything that was measured; claims, tables and figures are drawn from it alone."""
+
+    size: Sizes
+    forgetting: Forgetting
+    hypergradient: Hypergradient
+    head: HeadSmoothness
+    curves: Curves
+    sweeps: Sweeps
+    budgets: list[Budget]
+    floor: Floor
+    bodies: Comparison
+
+
 def run(settings: Settings) -> Study:
     """Re-runs the paper's claims on controlled problems, C1 to C14 and two warnings.
 
     Args:
         settings: Quick uses fewer repeats and the same rules; one seed draws everything.
     """
-    size = sizes(settings)
-    forgot, limit, curved = forgetting(size), hypergradient(size), head_curvature(size)
-    bends, trained = curves(size), sweeps(size)
-    spent, floor = budgets(size), noise_levels(size)
-    bodies = compare_bodies(size.seed)
+    return report(measure(sizes(settings)))
+
+
+def measure(size: Sizes) -> Measured:
+    """All measurements that more than one claim, table or figure needs."""
+    return Measured(
+        size=size,
+        forgetting=forgetting(size),
+        hypergradient=hypergradient(size),
+        head=head_curvature(size),
+        curves=curves(size),
+        sweeps=sweeps(size),
+        budgets=budgets(size),
+        floor=noise_levels(size),
+        bodies=compare_bodies(size.seed),
+    )
+
+
+def report(data: Measured) -> Study:
+    """The study that the measurements support."""
     ledger = [
-        *exact_claims(size),
-        head_gradient_contracts(forgot),
-        body_gradient_reaches_the_limit(limit),
-        head_curvature_contracts(curved),
-        curvature_saturates_or_grows(bends),
-        shrinking_the_rate_rescues(bends),
-        convex_converges_faster(trained),
-        nonconvex_converges_slower(trained),
-        blow_up(size),
-        moderate_steps_are_cheapest(spent),
-        running_average_decays(size),
-        noise_falls_with_batch(floor),
-        loss_is_not_worse(trained),
-        geometry_alone_does_not_decide(trained),
+        *exact_claims(data.size),
+        head_gradient_contracts(data.forgetting),
+        body_gradient_reaches_the_limit(data.hypergradient),
+        head_curvature_contracts(data.head),
+        curvature_saturates_or_grows(data.curves),
+        shrinking_the_rate_rescues(data.curves),
+        convex_converges_faster(data.sweeps),
+        nonconvex_converges_slower(data.sweeps),
+        blow_up(data.size),
+        moderate_steps_are_cheapest(data.budgets),
+        running_average_decays(data.size),
+        noise_falls_with_batch(data.floor),
+        loss_is_not_worse(data.sweeps),
+        geometry_alone_does_not_decide(data.sweeps),
     ]
     claims = tuple(sorted(ledger, key=lambda claim: (claim.id[0], int(claim.id[1:]))))
     return Study(
@@ -91,25 +127,25 @@ def run(settings: Settings) -> Study:
         citation=CITATION,
         question=QUESTION,
         answer=answer(claims),
-        meaning=meaning(bodies),
+        meaning=meaning(data.bodies),
         claims=claims,
         tables={
-            "meta-smoothness": smoothness_table(bends),
-            "gradient norms": training_table(trained),
-            "best number of steps": best_steps_table(spent),
+            "meta-smoothness": smoothness_table(data.curves),
+            "gradient norms": training_table(data.sweeps),
+            "best number of steps": best_steps_table(data.budgets),
             "costs": cost_table(),
-            "noise floor": floor_table(floor),
-            "two bodies": bodies_table(bodies),
+            "noise floor": floor_table(data.floor),
+            "two bodies": bodies_table(data.bodies),
         },
         figures={
-            "meta-smoothness": figures.smoothness(bends),
-            "gradient norms": figures.gradient_norms(trained),
-            "training": figures.training(spent[0]),
-            "best number of steps": figures.best_steps(spent),
-            "approach to the limit": figures.hypergradient(limit, forgot),
+            "meta-smoothness": figures.smoothness(data.curves),
+            "gradient norms": figures.gradient_norms(data.sweeps),
+            "training": figures.training(data.budgets[0]),
+            "best number of steps": figures.best_steps(data.budgets),
+            "approach to the limit": figures.hypergradient(data.hypergradient, data.forgetting),
             "costs": figures.costs(),
-            "noise floor": figures.noise_floor(floor),
-            "two bodies": figures.two_bodies(bodies),
+            "noise floor": figures.noise_floor(data.floor),
+            "two bodies": figures.two_bodies(data.bodies),
         },
         captions=figures.CAPTIONS,
     )

@@ -70,7 +70,7 @@ def curves(size: Sizes) -> Curves:
 
 def deep_gradient(pool: Pool, alpha: float, steps: int) -> MetaGradient:
     """The two-layer head's meta-gradient on a pool."""
-    return meta_gradient(deep_losses(pool), tasks=pool.x.shape[1], alpha=alpha, steps=steps)
+    return meta_gradient(pool, deep_losses(pool), alpha=alpha, steps=steps)
 
 
 def curvature_saturates_or_grows(data: Curves) -> Claim:
