@@ -11,7 +11,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -30,14 +30,13 @@ from ..data.store import Store
 from ..models.encoder import Encoder, load_encoder
 from ..models.heads import HeadStart, default_head
 from ..models.norms import NormMode
-from ..models.rules import Rule
 from ..probes.cells import CELLS, Bits, CellName, Gallery, ProbeSettings
 from ..probes.extract import Measurement
 from . import audit_parts as parts
 from .contrasts import Measured as OneOfSeveral
 from .contrasts import contrasts
 from .effects import Effect, effects, shares
-from .measured import Measured, Progress, measure, pixels
+from .measured import HEADLINE, Measured, Progress, measure, pixels
 from .rates import rates_table
 from .result import Audit, AuditSet, Contrast
 from .verdicts import SESOI
@@ -52,7 +51,8 @@ class AuditSettings:
     Args:
         data: Dataset of T, as for `open_dataset`.
         split: Its split.
-        off_data: Dataset of T′ (``"name"`` or ``"name/split"``); disjoint classes of `data` when None.
+        off_data: Dataset of T′, ``"name"`` or ``"name/split"``; when None, T′ has disjoint
+            classes of `data`.
         way: Classes a task.
         shot: Support images a class.
         query: Query images a class.
@@ -80,7 +80,7 @@ class AuditSettings:
     gallery: GalleryChoice = "both"
     norm: NormMode | None = None
     head: HeadStart | None = None
-    probe: ProbeSettings = ProbeSettings()
+    probe: ProbeSettings = HEADLINE
     sesoi: float = SESOI
     device: str = "auto"
     resize: bool = False
@@ -123,9 +123,28 @@ def audit(
             f"the smallest effect of interest is {asked.sesoi}; a share above 0 is needed",
             code="sesoi",
         )
-    began = time.perf_counter()
     encoders = [s if isinstance(s, Encoder) else load_encoder(s) for s in sources]
-    measurements = [plan(encoder, asked) for encoder in encoders]
+    audits, found = audit_each(
+        encoders, asked, store=store, jobs=jobs, progress=progress, command=command
+    )
+    if one:
+        return audits[0]
+    return AuditSet(audits=audits, contrasts=compare_effects(found, audits, asked))
+
+
+def audit_each(
+    encoders: Sequence[Encoder],
+    asked: AuditSettings,
+    *,
+    store: Store | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    command: str | None = None,
+) -> tuple[tuple[Audit, ...], list[Measured]]:
+    """An audit of each encoder on the same episodes, and the bits behind them; no contrasts."""
+    began = time.perf_counter()
+    shared = {shape: draw(asked, shape) for shape in {e.shape for e in encoders}}
+    measurements = [plan(encoder, asked, shared[encoder.shape]) for encoder in encoders]
     floors = {m.encoder.architecture_text: untrained(m) for m in measurements}
     found = measure(
         [*measurements, *floors.values()],
@@ -135,6 +154,7 @@ def audit(
         jobs=jobs,
         progress=progress,
     )
+    own = found[: len(measurements)]
     low = dict(zip(floors, found[len(measurements) :], strict=True))
     run = parts.Run(
         command=command,
@@ -143,26 +163,33 @@ def audit(
         cached_entries=sum(f.read for f in found),
     )
     audits = tuple(
-        conclude(one, low[one.measurement.encoder.architecture_text], asked, run)
-        for one in found[: len(measurements)]
+        conclude(one, low[one.measurement.encoder.architecture_text], asked, run) for one in own
     )
-    if one:
-        return audits[0]
-    return AuditSet(audits=audits, contrasts=compare_effects(found[: len(measurements)], audits, asked))
+    return audits, own
 
 
-def plan(encoder: Encoder, asked: AuditSettings) -> Measurement:
-    """What the settings mean for one encoder.
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The images and episodes that encoders of one input shape share."""
+
+    data: LabelledImages
+    off_data: LabelledImages
+    episodes: EpisodeList
+    preprocessing: str
+
+
+def draw(asked: AuditSettings, shape: tuple[int, int, int]) -> Drawn:
+    """Images in the shape `(C, H, W)`, and the episodes over them.
 
     Raises:
-        MetaprobeError: If data and encoder do not go together.
+        MetaprobeError: If the data cannot be had, made to fit, or give such episodes.
     """
-    data, how = fit_images(open_dataset(asked.data, asked.split), encoder.shape, resize=asked.resize)
+    data, how = fit_images(open_dataset(asked.data, asked.split), shape, resize=asked.resize)
     off, off_how = data, how
     if asked.off_data is not None:
         name, _, split = asked.off_data.partition("/")
         far = open_dataset(name, split or ("all" if name == "digits" else asked.split))
-        off, off_how = fit_images(far, encoder.shape, resize=asked.resize)
+        off, off_how = fit_images(far, shape, resize=asked.resize)
     drawn = draw_episodes(
         data,
         asked.episodes,
@@ -172,26 +199,29 @@ def plan(encoder: Encoder, asked: AuditSettings) -> Measurement:
         seed=asked.seed,
         off_data=None if off is data else off,
     )
+    return Drawn(data, off, drawn, how if how == off_how else f"{how}; off-task {off_how}")
+
+
+def plan(encoder: Encoder, asked: AuditSettings, drawn: Drawn) -> Measurement:
+    """What the settings mean for one encoder."""
     own = encoder.rule
-    rule = own if asked.steps is None else Rule(own.name, own.lr, asked.steps, own.adapts)
+    rule = own if asked.steps is None else replace(own, steps=asked.steps)
     return Measurement(
         encoder=encoder,
-        data=data,
-        off_data=off,
-        episodes=drawn,
+        data=drawn.data,
+        off_data=drawn.off_data,
+        episodes=drawn.episodes,
         rule=rule,
         norm=asked.norm or encoder.norm,
         head=asked.head or default_head(encoder.head, asked.way),
         device=pick_device(asked.device),
-        preprocessing=how if how == off_how else f"{how}; off-task {off_how}",
+        preprocessing=drawn.preprocessing,
     )
 
 
 def untrained(measurement: Measurement) -> Measurement:
     """The same measurement of the same architecture before any training."""
-    return Measurement(
-        **{**_fields(measurement), "encoder": measurement.encoder.untrained(), "head": "zeros"}
-    )
+    return replace(measurement, encoder=measurement.encoder.untrained(), head="zeros")
 
 
 def pick_device(name: str) -> str:
@@ -238,13 +268,19 @@ def conclude(found: Measured, floor: Measured, asked: AuditSettings, run: parts.
         ),
         data=_data(measurement.data),
         episodes=parts.Episodes(
-            n=len(episodes), way=way, shot=shot, query=query, seed=asked.seed, sha256=episodes.sha256
+            n=len(episodes),
+            way=way,
+            shot=shot,
+            query=query,
+            seed=asked.seed,
+            sha256=episodes.sha256,
         ),
         rule=parts.RuleUsed(
             name=measurement.rule.name,
             steps=measurement.rule.steps,
             adapts=measurement.rule.adapts,
             norm=measurement.norm,
+            head=measurement.head,
             rate=measurement.rule.lr if measurement.rule.name == "sgd" else None,
         ),
         gallery=headline,
@@ -260,7 +296,8 @@ def conclude(found: Measured, floor: Measured, asked: AuditSettings, run: parts.
         ),
         other_gallery=read[other] if asked.gallery == "both" else None,
         probes={
-            name: parts.Phases.of(cells_with_intervals(b, episodes)) for name, b in found.probes.items()
+            name: parts.Phases.of(cells_with_intervals(b, episodes))
+            for name, b in found.probes.items()
         },
         rates=None
         if found.trace is None or found.reach is None
@@ -366,7 +403,11 @@ def save_audit(result: Audit | AuditSet, folder: Path) -> list[Path]:
     from .report import write_report
 
     written = [write_whole(folder / "audit.json", result.to_json().encode())]
-    return [*written, write_report(result, folder), *save_figures(result_set(result), folder / "figures")]
+    return [
+        *written,
+        write_report(result, folder),
+        *save_figures(result_set(result), folder / "figures"),
+    ]
 
 
 def result_set(result: Audit | AuditSet) -> AuditSet:

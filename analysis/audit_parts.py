@@ -229,12 +229,14 @@ class Episodes(Value):
 
 
 class RuleUsed(Value):
-    """How the inner loop adapted: ``adapts`` all, body or head; ``norm`` the norm-layer mode."""
+    """How the inner loop adapted: ``adapts`` all, body or head; ``norm`` the norm-layer mode;
+    ``head`` where its head started: stored, class-means or zeros."""
 
     name: str
     steps: Count
     adapts: str
     norm: str
+    head: str | None = None
     rate: float | None = None
 
 

@@ -10,7 +10,7 @@ checkpoints, not methods.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..data.errors import MetaprobeError
-from .effects import CI_METHOD, checked_cells, slot_means
+from .effects import CI_METHOD, Cells, checked_cells, slot_means
 from .statistics import (
     IntArray,
     classes_by_episodes,
@@ -46,7 +46,7 @@ class Measured:
 
     name: str
     episodes_sha256: str
-    cells: Mapping[str, ArrayLike]
+    cells: Cells
     classes_on: ArrayLike
     classes_off: ArrayLike
 

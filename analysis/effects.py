@@ -37,6 +37,7 @@ from .verdicts import SESOI, Verdict, episodes_to_resolve, verdict
 
 BitArray = NDArray[np.bool_]
 Cell = Literal["init_on", "adapted_on", "init_off", "adapted_off"]
+Cells = Mapping[str, ArrayLike] | Mapping[Cell, ArrayLike]
 
 CELLS: tuple[Cell, ...] = ("init_on", "adapted_on", "init_off", "adapted_off")
 EFFECTS = ("on", "off", "interaction")
@@ -104,7 +105,7 @@ class Effect:
 
 
 def effects(
-    cells: Mapping[str, ArrayLike],
+    cells: Cells,
     classes_on: ArrayLike,
     classes_off: ArrayLike,
     *,
@@ -138,9 +139,7 @@ def effects(
     return {name: _effect(parts[name], sesoi, seed, resamples) for name in EFFECTS}
 
 
-def shares(
-    cells: Mapping[str, ArrayLike], classes_on: ArrayLike, classes_off: ArrayLike
-) -> dict[str, Share]:
+def shares(cells: Cells, classes_on: ArrayLike, classes_off: ArrayLike) -> dict[str, Share]:
     """The accuracy of each cell, with its interval for new classes; arguments as in `effects`.
 
     Wilson's interval at the effective size p(1 − p)/V, V the two-way clustered variance, and
@@ -152,7 +151,7 @@ def shares(
 
 
 def checked_cells(
-    cells: Mapping[str, ArrayLike], classes_on: ArrayLike, classes_off: ArrayLike
+    cells: Cells, classes_on: ArrayLike, classes_off: ArrayLike
 ) -> tuple[dict[str, BitArray], IntArray, IntArray]:
     """Four bit arrays ``(E, W*Q)`` and two class arrays ``(E, W)`` that belong together.
 

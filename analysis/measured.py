@@ -102,7 +102,7 @@ def measure(
             if progress is not None:
                 whole = len(measurements[m].blocks)
                 progress(measurements[m].encoder.name, len(found[m]), whole)
-    return [_joined(measurement, parts) for measurement, parts in zip(measurements, found, strict=True)]
+    return [_joined(m, parts) for m, parts in zip(measurements, found, strict=True)]
 
 
 def pixels(measurement: Measurement, probe: ProbeSettings = HEADLINE) -> Bits:
@@ -158,7 +158,11 @@ def _joined(measurement: Measurement, parts: list[_Block]) -> Measured:
             for n, bits in first.probes.items()
         },
         shuffled=np.concatenate([p.shuffled for p in parts]),
-        head={n: extras[f"head_{n}"].astype(bool) for n in ("init", "adapted") if f"head_{n}" in extras},
+        head={
+            n: extras[f"head_{n}"].astype(bool)
+            for n in ("init", "adapted")
+            if f"head_{n}" in extras
+        },
         trace=extras["trace"].astype(np.float64) if "trace" in extras else None,
         reach=np.max(np.stack(reaches), axis=0).astype(np.float64) if reaches else None,
         computed=sum(p.computed for p in parts),

@@ -20,7 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from scipy import special
+from scipy.optimize import brentq
 
 from .statistics import StatisticsError, power_factor
 
@@ -80,20 +82,30 @@ def episodes_needed(
 def episodes_to_resolve(
     sd: float, estimate: float, sesoi: float = SESOI, *, class_se: float = 0.0, power: float = 0.8
 ) -> int | None:
-    """Episodes after which an effect this large would no longer be UNRESOLVED.
+    """Episodes after which an effect this large is UNRESOLVED no more, with this power.
 
-    Whichever comes first: the 95 % interval leaves zero, or the 90 % interval fits inside
-    (−sesoi, sesoi). None: more episodes over these classes would not settle it.
+    Either the 95 % interval leaves zero or the 90 % interval fits inside (−sesoi, sesoi).
+    None: more episodes over these classes would not settle it.
 
     Raises:
         StatisticsError: ``sesoi`` is not positive or a number is not finite.
     """
     _check_sesoi(sesoi)
-    # Equivalence can fail at both margins when the effect is near zero, at one when it is not.
-    miss = 1 - power if estimate else (1 - power) / 2
-    equivalence = float(special.ndtri(0.95) - special.ndtri(miss))
-    detect = abs(estimate) / power_factor(power)
-    return _episodes_for(sd, max(detect, (sesoi - abs(estimate)) / equivalence), class_se)
+    if not math.isfinite(estimate):
+        raise StatisticsError(f"estimate {estimate} must be finite", code="not-finite")
+    # Below this standard error no mean can be UNRESOLVED; far above it nearly every one is.
+    always = sesoi / float(special.ndtri(0.975) + special.ndtri(0.95))
+    never = 100 * max(sesoi, abs(estimate))
+    se = brentq(lambda se: _share_resolved(se, estimate, sesoi) - power, always, never)
+    return _episodes_for(sd, float(se), class_se)
+
+
+def _share_resolved(se: float, estimate: float, sesoi: float) -> float:
+    """How often a mean drawn around ``estimate`` with this standard error gets a verdict."""
+    inner, outer = max(0.0, sesoi - special.ndtri(0.95) * se), special.ndtri(0.975) * se
+    edges = np.array([-outer, -inner, inner, outer])
+    below = special.ndtr((edges - estimate) / se)
+    return 1.0 if inner >= outer else float(1 - (below[1] - below[0]) - (below[3] - below[2]))
 
 
 @dataclass(frozen=True)

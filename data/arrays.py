@@ -70,7 +70,10 @@ def from_arrays(
             f"{where!r} has labels of shape {raw.shape} for {len(images)} images; (N,) is needed",
             code="shape",
         )
-    ids = _words(arrays["ids"]) if "ids" in arrays else np.array([f"{name}/{i}" for i in range(len(raw))])
+    if "ids" in arrays:
+        ids = _words(arrays["ids"])
+    else:
+        ids = np.array([f"{name}/{i}" for i in range(len(raw))])
     if "split" in arrays and split != "all":
         words = _words(arrays["split"])
         rows = np.flatnonzero(words == split)
@@ -88,7 +91,13 @@ def from_arrays(
         found, labels = np.unique(raw, return_inverse=True)
         names, groups = found.astype(str), np.full(len(found), "all")
     return LabelledImages(
-        name, split, images, labels.astype(np.int64), ids, tuple(map(str, names)), tuple(map(str, groups))
+        name=name,
+        split=split,
+        images=images,
+        labels=labels.astype(np.int64),
+        ids=ids,
+        classes=tuple(map(str, names)),
+        groups=tuple(map(str, groups)),
     )
 
 

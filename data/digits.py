@@ -24,7 +24,9 @@ def digits(split: str = "all", *, size: int = 28) -> LabelledImages:
     """
     rows = {"all": slice(None), "train": slice(1000), "test": slice(1000, None)}.get(split)
     if rows is None:
-        raise DataError(f"digits has no split {split!r}; choose all, train or test", code="unknown-split")
+        raise DataError(
+            f"digits has no split {split!r}; choose all, train or test", code="unknown-split"
+        )
     table = _table()
     small = table[:, :64].reshape(-1, 8, 8)
     large = zoom(small, (1, size / 8, size / 8), order=1, grid_mode=True, mode="nearest")

@@ -40,7 +40,9 @@ def fit_images(
     if images.shape[1] != shape[0]:
         if images.shape[1] == 3 and shape[0] == 1:
             grey = np.tensordot(images, np.array([0.299, 0.587, 0.114]), axes=([1], [0]))
-            images = (grey + 0.5 if images.dtype == np.uint8 else grey).astype(images.dtype)[:, None]
+            images = (grey + 0.5 if images.dtype == np.uint8 else grey).astype(images.dtype)[
+                :, None
+            ]
             steps.append("luma")
         elif images.shape[1] == 1:
             images = np.repeat(images, shape[0], axis=1)

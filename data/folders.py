@@ -15,7 +15,9 @@ from PIL import Image
 from .errors import DataError
 from .images import LabelledImages
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".tif", ".tiff"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".tif", ".tiff"}
+)
 SPLIT_WORDS = frozenset({"train", "val", "valid", "validation", "test"})
 MOST_PIXELS = 50_000_000
 
@@ -97,5 +99,7 @@ def _read(path: Path, mode: str | None, size: int | None) -> tuple[NDArray[np.ui
                 picture = picture.resize((size, size), Image.Resampling.BILINEAR)
             array = np.asarray(picture, dtype=np.uint8)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"image {str(path)!r} cannot be read: {error}", code="unreadable") from error
+        raise DataError(
+            f"image {str(path)!r} cannot be read: {error}", code="unreadable"
+        ) from error
     return (array[None] if array.ndim == 2 else array.transpose(2, 0, 1)), mode, size

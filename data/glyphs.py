@@ -152,7 +152,10 @@ def look_alikes(
 
 
 def warp(
-    canvases: NDArray[np.float32], matrices: NDArray[np.float64], shifts: NDArray[np.float64], size: int
+    canvases: NDArray[np.float32],
+    matrices: NDArray[np.float64],
+    shifts: NDArray[np.float64],
+    size: int,
 ) -> NDArray[np.float32]:
     """Sample canvases `(N, H, H)` at an affine grid, bilinearly, to `(N, size, size)`.
 
@@ -210,7 +213,10 @@ def build(recipe: Recipe) -> dict[str, LabelledImages]:
     for split, scripts in SPLITS.items():
         chosen = [c for s in scripts for c in groups if groups[c] == s and c not in dropped]
         images = np.stack(
-            [sample(canvases[c], recipe, np.random.SeedSequence([recipe.seed, ord(c)])) for c in chosen]
+            [
+                sample(canvases[c], recipe, np.random.SeedSequence([recipe.seed, ord(c)]))
+                for c in chosen
+            ]
         )
         names = [f"{groups[c]}/U+{ord(c):04X}" for c in chosen]
         out[split] = LabelledImages(

@@ -27,8 +27,9 @@ The store lies at `$METAPROBE_CACHE`, else `$XDG_CACHE_HOME/metaprobe`, else `~/
 
 def cli_page() -> str:
     """The reference of every verb."""
-    from metaprobe.cli import app
     from typer.main import get_command
+
+    from metaprobe.cli import app
 
     os.environ["COLUMNS"] = "100"
     return CLI_HEAD + "".join(_verbs(get_command(app), "metaprobe"))
@@ -40,7 +41,9 @@ def _verbs(command: Any, path: str) -> Iterator[str]:
         for name, verb in commands.items():
             yield from _verbs(verb, f"{path} {name}")
         return
-    context = command.context_class(command, info_name=path, max_content_width=100, terminal_width=100)
+    context = command.context_class(
+        command, info_name=path, max_content_width=100, terminal_width=100
+    )
     yield f"\n## {path}\n\n```text\n{command.get_help(context)}\n```\n"
 
 
@@ -91,7 +94,9 @@ def audit_table(found: Any) -> str:
                 for _, e in read.effects
             ]
             head = f"{one.head_accuracy.adapted.value:.3f}"
-            lines.append("| " + " | ".join([one.checkpoint.name, gallery, *phases, *told, head]) + " |")
+            lines.append(
+                "| " + " | ".join([one.checkpoint.name, gallery, *phases, *told, head]) + " |"
+            )
     floors = found.audits[0].floors
     lines.append(
         f"\nFloors on the same tasks: untrained encoder {floors.untrained.value:.3f}, raw pixels "

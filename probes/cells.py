@@ -76,7 +76,10 @@ def classify(
 
 
 def cell_bits(
-    found: Mapping[Moment, BlockFeatures], episodes: EpisodeList, gallery: Gallery, probe: ProbeSettings
+    found: Mapping[Moment, BlockFeatures],
+    episodes: EpisodeList,
+    gallery: Gallery,
+    probe: ProbeSettings,
 ) -> dict[CellName, Bits]:
     """Correctness of each query of a block, in the cells whose moment was measured.
 
@@ -120,9 +123,7 @@ def shuffled_bits(
     return np.asarray(np.take_along_axis(deal, said, axis=1) == truth)
 
 
-def pixel_bits(
-    images: NDArray[np.float32], episodes: EpisodeList, probe: ProbeSettings
-) -> Bits:
+def pixel_bits(images: NDArray[np.float32], episodes: EpisodeList, probe: ProbeSettings) -> Bits:
     """Correctness at T with raw pixels as features.
 
     Args:

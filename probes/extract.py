@@ -100,7 +100,11 @@ class Measurement:
             "norm": self.norm,
             "preprocessing": self.preprocessing,
             "episodes": block.sha256,
-            "compute": {"device": torch.device(self.device).type, "dtype": "float32", "chunk": CHUNK},
+            "compute": {
+                "device": torch.device(self.device).type,
+                "dtype": "float32",
+                "chunk": CHUNK,
+            },
             "adaptation": adaptation,
         }
 
@@ -155,7 +159,9 @@ def extract(
             if store:
                 rows = _to_rows(measurement, block, features)
                 store.put(
-                    measurement.key(block, moment), rows, provenance={"encoder": measurement.encoder.name}
+                    measurement.key(block, moment),
+                    rows,
+                    provenance={"encoder": measurement.encoder.name},
                 )
         found |= computed
     return found, len(missing)
@@ -173,7 +179,9 @@ def compute(
     gradient of each moving value over the first episodes, in float64 at meta-init.
     """
     with one_thread():
-        chunks = [_chunk(measurement, block[i : i + CHUNK], moments) for i in range(0, len(block), CHUNK)]
+        chunks = [
+            _chunk(measurement, block[i : i + CHUNK], moments) for i in range(0, len(block), CHUNK)
+        ]
         out: dict[Moment, BlockFeatures] = {
             m: BlockFeatures(
                 np.concatenate([c[m].features for c in chunks]),
@@ -206,7 +214,9 @@ def _chunk(
         """``(E, 2, R, D)``: each role normalised apart from the others."""
         with torch.no_grad():
             parts = [
-                torch.cat([beside(params, images["support"], images[role]) for role in images], dim=1)
+                torch.cat(
+                    [beside(params, images["support"], images[role]) for role in images], dim=1
+                )
                 for images in tasks
             ]
         return torch.stack(parts, dim=1).cpu().numpy()

@@ -22,8 +22,7 @@ SCHEMA = "metaprobe.study/1"
 def study_json(study: Study) -> dict[str, Any]:
     """Everything but the figures' pixels, as plain values."""
     plain = {
-        k: getattr(study, k)
-        for k in ("name", "title", "citation", "question", "answer", "meaning")
+        k: getattr(study, k) for k in ("name", "title", "citation", "question", "answer", "meaning")
     }
     return {
         "schema": SCHEMA,
@@ -43,7 +42,8 @@ def study_markdown(study: Study, *, figures: str = "") -> str:
     """
     parts = [f"## {study.title}", f"*{study.citation}*", f"**Question.** {study.question}"]
     parts += [f"**Found here.** {study.answer}"]
-    parts += [f"![{study.captions.get(n, n)}]({figures}{study.name}-{n}.svg)" for n in study.figures]
+    for name in study.figures:
+        parts.append(f"![{study.captions.get(name, name)}]({figures}{study.name}-{name}.svg)")
     head = "| claim | published | measured here | 95 % interval | verdict |\n|---|---|---|---|---|"
     parts.append("\n".join([head, *map(_row, study.claims)]))
     parts.append(
@@ -79,8 +79,9 @@ def write_study(study: Study, folder: Path) -> list[Path]:
 def write_figures(study: Study, folder: Path) -> list[Path]:
     """Write each figure as PNG and SVG."""
     written = []
+    unstamped = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     for name, figure in study.figures.items():
-        for form, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+        for form, metadata in unstamped.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=form, dpi=160, metadata=metadata)
             path = folder / f"{study.name}-{name}.{form}"

@@ -97,7 +97,7 @@ def gain_figure(settings: Settings) -> tuple[Figure, str]:
         for i, x in enumerate(xs):
             found = simulate_risks(make(x), tasks=tasks, seed=settings.seed + i)
             value = found.nal.mean / found.maml.mean
-            # To first order the ratio varies like (nal − G·maml)/maml; gain carries the pairing.
+            # G − 1 is the paired gain over maml; adding both errors bounds the quotient's.
             error = (found.gain.error + abs(value - 1) * found.maml.error) / found.maml.mean
             axes.errorbar(x, value, 2 * error, fmt="o", color="0.2", ms=4, zorder=3)
 
@@ -255,6 +255,6 @@ def meeting_figure(meeting: Meeting) -> tuple[Figure, str]:
     return figure, (
         "The best training rate (test rate held at 1) by label noise and number of training tasks, "
         "with one common centre (left) and with hard tasks at distance 2 (right). In brackets "
-        "where the rate is not better than 0 by three standard errors. Noise and few tasks make it "
+        "where the rate is not better than 0 by three standard errors; ≤ at the edge of the rates tried. Noise and few tasks make it "
         "negative, distant hard tasks and many tasks make it positive."
     )

@@ -101,14 +101,20 @@ def encoder_geometry(
         seed: Of the Lanczos starts.
 
     Raises:
-        ProbeError: A group names a parameter that does not exist, or features that are
-            not a finite matrix.
+        ProbeError: A group names a parameter that does not exist, the head does not fit,
+            or the features are not a finite matrix.
     """
     with torch.no_grad():
         frozen = _embed(encoder, dict(encoder.named_parameters()), images)
     shape = head_geometry(frozen, loss="cross-entropy", l2=l2)
     classes, targets = torch.unique(labels, return_inverse=True)
     start = torch.zeros(len(classes), frozen.shape[-1]).to(frozen) if head is None else head
+    if start.shape != (len(classes), frozen.shape[-1]):
+        raise ProbeError(
+            f"a head of shape {tuple(start.shape)} for {len(classes)} classes and embeddings of "
+            f"{frozen.shape[-1]} dimensions; give ({len(classes)}, {frozen.shape[-1]})",
+            code="head-shape",
+        )
 
     def head_loss(w: Tensor) -> Tensor:
         return cross_entropy(frozen @ w.T, targets) + l2 / 2 * (w**2).sum()
@@ -145,13 +151,14 @@ def encoder_geometry(
 def default_groups(encoder: nn.Module) -> dict[str, list[str]]:
     """Head; last layer and head; body; all, as names of parameters.
 
-    The last layer is the last module, in order of definition, with weights of its own.
+    The last layer is the last weight matrix or kernel, in order of definition, with its
+    bias and any normalisation after it.
     """
     names = [name for name, _ in encoder.named_parameters()]
     groups = {"head only": [HEAD]}
     if names:
-        last = names[-1].rpartition(".")[0]
-        groups["last layer and head"] = [*(n for n in names if n.rpartition(".")[0] == last), HEAD]
+        kernels = [i for i, p in enumerate(encoder.parameters()) if p.ndim > 1]
+        groups["last layer and head"] = [*names[kernels[-1] if kernels else 0 :], HEAD]
         groups["body only"] = names
         groups["everything"] = [*names, HEAD]
     return groups

@@ -58,6 +58,11 @@ class HeadGeometry:
         """``1/L``, the largest inner rate the theory covers."""
         return 1 / self.smoothness
 
+    @property
+    def fastest_rate(self) -> float:
+        """``2/(L + μ)``, the rate with the best guaranteed contraction, ``(κ−1)/(κ+1)``."""
+        return 2 / (self.smoothness + self.mu)
+
 
 def head_geometry(
     features: Tensor, *, loss: Literal["squares", "cross-entropy"], l2: float = 0.0

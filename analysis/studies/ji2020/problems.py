@@ -9,8 +9,9 @@ unbounded linear body it does). Two heads stand for the paper's two geometries:
   ``λ ≤ μ`` and ``L ≤ c² + λ``;
 * **two-layer head**, ``½ mean (a·tanh(Vᵀh) − y)²``: nonconvex.
 
-The paper's: adapting a linear head is the strongly convex case, a deeper head the
-nonconvex one. Derived here: this set-up; the paper trained image encoders.
+The paper's: the two geometries of the inner loss. Recalled, not verified: that its own
+experiments realise them by a penalised linear head and a two-layer head. Derived here:
+this set-up; the paper trained image encoders.
 
 Shapes: ``S`` repeats (independent meta-problems), ``B`` tasks, ``n`` support rows,
 ``nq`` query rows, ``p`` inputs, ``d`` features, ``k`` hidden units of the deep head.
