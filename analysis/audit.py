@@ -31,7 +31,7 @@ from ..models.encoder import Encoder, load_encoder
 from ..models.heads import HeadStart, default_head
 from ..models.norms import NormMode
 from ..probes.cells import CELLS, Bits, CellName, Gallery, ProbeSettings
-from ..probes.extract import Measurement
+from ..probes.extract import Measurement, Moment
 from . import audit_parts as parts
 from .contrasts import Measured as OneOfSeveral
 from .contrasts import contrasts
@@ -40,6 +40,9 @@ from .measured import HEADLINE, Measured, Progress, measure, pixels
 from .rates import rates_table
 from .result import Audit, AuditSet, Contrast
 from .verdicts import SESOI
+
+BOTH: tuple[Moment, ...] = ("init", "adapted")
+BEFORE: tuple[Moment, ...] = ("init",)
 
 GalleryChoice = Literal["support", "fresh", "both"]
 
@@ -115,7 +118,7 @@ def audit(
     """
     asked = AuditSettings(**{**(_fields(settings) if settings else {}), **changes})
     one = isinstance(checkpoints, str | Path | Encoder)
-    sources = [checkpoints] if one else list(checkpoints)  # type: ignore[arg-type]
+    sources = [checkpoints] if isinstance(checkpoints, str | Path | Encoder) else [*checkpoints]
     if not sources:
         raise MetaprobeError("no checkpoint was given; name one or more", code="no-checkpoint")
     if not asked.sesoi > 0:
@@ -150,7 +153,7 @@ def audit_each(
         [*measurements, *floors.values()],
         store,
         probe=asked.probe,
-        moments=[*[("init", "adapted")] * len(measurements), *[("init",)] * len(floors)],
+        moments=[BOTH] * len(measurements) + [BEFORE] * len(floors),
         jobs=jobs,
         progress=progress,
     )

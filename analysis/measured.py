@@ -129,7 +129,9 @@ def _block(
         found, computed = extract(measurement, block, store, moments)
     galleries: tuple[Gallery, ...] = ("support", "fresh")
     cells = {g: cell_bits(found, block, g, probe) for g in galleries}
-    others = {p.name: cell_bits(found, block, "support", p) for p in OTHER_PROBES}
+    others: dict[str, dict[CellName, Bits]] = {
+        p.name: cell_bits(found, block, "support", p) for p in OTHER_PROBES
+    }
     shuffled = shuffled_bits(found["init"], block, probe, first)
     extras = dict(found["adapted"].extras) if "adapted" in found else {}
     return _Block(cells, others, shuffled, extras, computed, len(moments) - computed)

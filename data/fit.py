@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from .errors import DataError
@@ -36,7 +38,7 @@ def fit_images(
             code="image-shape",
         )
     steps = []
-    images = data.images
+    images: NDArray[Any] = data.images
     if images.shape[1] != shape[0]:
         if images.shape[1] == 3 and shape[0] == 1:
             grey = np.tensordot(images, np.array([0.299, 0.587, 0.114]), axes=([1], [0]))
@@ -59,6 +61,6 @@ def fit_images(
     return replace(data, images=images), ", ".join(steps)
 
 
-def _resized(plane: np.ndarray, side: tuple[int, int]) -> np.ndarray:
+def _resized(plane: NDArray[Any], side: tuple[int, int]) -> NDArray[Any]:
     picture = Image.fromarray(plane)
     return np.asarray(picture.resize((side[1], side[0]), Image.Resampling.BILINEAR), plane.dtype)

@@ -181,7 +181,8 @@ def warp(
     y, x = part[..., 0], part[..., 1]
     top = at(0) * (1 - x) + at(1) * x
     bottom = at(side) * (1 - x) + at(side + 1) * x
-    return (top * (1 - y) + bottom * y).reshape(n, size, size)
+    out: NDArray[np.float32] = top * (1 - y) + bottom * y
+    return out.reshape(n, size, size)
 
 
 def sample(

@@ -25,7 +25,7 @@ def train(
     from ..data.datasets import open_dataset
     from ..data.files import require_writable
     from ..models.recipe import read_recipe
-    from ..models.training import State
+    from ..models.state import State
     from ..models.training import train as run
 
     wanted = read_recipe(recipe, seed=seed)

@@ -54,7 +54,11 @@ def test_two_checkpoints_share_episodes_and_add_contrasts(command: Command, tmp_
     assert {c["quantity"] for c in found["contrasts"]} == {"meta_init", "on", "off", "interaction"}
     assert json.loads((out / "audit.json").read_text()) == found
     assert (out / "report.html").stat().st_size < 5_000_000
-    assert {p.name for p in (out / "figures").iterdir()} >= {"phases.png", "phases.svg", "rates.svg"}
+    assert {p.name for p in (out / "figures").iterdir()} >= {
+        "phases.png",
+        "phases.svg",
+        "rates.svg",
+    }
     rates = found["audits"][1]["rates"]
     assert rates["overall"]["dead"] >= 128  # the four biases before batch statistics
     biases = [x for x in rates["layers"] if x["name"].endswith("conv.bias")]
@@ -99,9 +103,7 @@ def test_no_inner_steps_give_effects_of_exactly_zero(command: Command) -> None:
 
 
 def test_far_tasks_come_from_another_dataset(command: Command) -> None:
-    done = command(
-        "audit", PAIR[0], *SMALL, "--off-data", "digits", "--json", "--no-cache"
-    )
+    done = command("audit", PAIR[0], *SMALL, "--off-data", "digits", "--json", "--no-cache")
     assert done.status == 0, done.err
     near = command("audit", PAIR[0], *SMALL, "--json", "--no-cache")
     far, near_plain = json.loads(done.out), json.loads(near.out)

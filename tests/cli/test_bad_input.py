@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from metaprobe.models.checkpoint import read_checkpoint, write_checkpoint
 
 from .conftest import Command, Outcome
@@ -22,7 +23,8 @@ def refused(done: Outcome, *words: str) -> None:
     assert done.out == ""
     assert "Traceback" not in done.err
     lines = [line for line in done.err.splitlines() if line.strip()]
-    assert len(lines) == 1 and lines[0].startswith("metaprobe: ")
+    assert len(lines) == 1
+    assert lines[0].startswith("metaprobe: ")
     for word in words:
         assert word in lines[0]
 
@@ -83,9 +85,19 @@ def test_images_of_another_shape_need_leave_to_be_resized(command: Command, tmp_
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (12 * 20, 3, 16, 16), dtype=np.uint8)
     np.savez(tmp_path / "colour.npz", images=images, labels=np.repeat(np.arange(12), 20))
-    refused(command("audit", SHIPPED, "--data", "colour.npz"), "(3, 16, 16)", "(1, 28, 28)", "--resize")
+    refused(
+        command("audit", SHIPPED, "--data", "colour.npz"), "(3, 16, 16)", "(1, 28, 28)", "--resize"
+    )
     done = command(
-        "audit", SHIPPED, "--data", "colour.npz", "--resize", "--episodes", 4, "--json", "--no-cache"
+        "audit",
+        SHIPPED,
+        "--data",
+        "colour.npz",
+        "--resize",
+        "--episodes",
+        4,
+        "--json",
+        "--no-cache",
     )
     assert done.status == 0, done.err
     assert json.loads(done.out)["episodes"]["n"] == 4

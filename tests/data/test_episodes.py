@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+
 from metaprobe.data.episodes import EpisodeList, Tasks, draw_episodes
 from metaprobe.data.errors import DataError
 from metaprobe.data.images import LabelledImages
@@ -25,13 +29,13 @@ sizes = st.fixed_dictionaries(
 )
 
 
-def parts(tasks: Tasks) -> list[np.ndarray]:
+def parts(tasks: Tasks) -> list[NDArray[np.int64]]:
     return [tasks.classes, tasks.support, tasks.query, tasks.gallery]
 
 
 @settings(max_examples=60, deadline=None)
 @given(sizes)
-def test_rows_belong_to_their_classes_and_no_image_has_two_roles(size: dict) -> None:
+def test_rows_belong_to_their_classes_and_no_image_has_two_roles(size: dict[str, Any]) -> None:
     drawn = draw_episodes(DATA, 1, **size)
     for tasks in (drawn.on, drawn.off):
         rows = np.concatenate([tasks.support, tasks.query, tasks.gallery], axis=2)
@@ -43,7 +47,7 @@ def test_rows_belong_to_their_classes_and_no_image_has_two_roles(size: dict) -> 
 
 @settings(max_examples=60, deadline=None)
 @given(sizes)
-def test_the_two_tasks_of_an_episode_share_no_class(size: dict) -> None:
+def test_the_two_tasks_of_an_episode_share_no_class(size: dict[str, Any]) -> None:
     drawn = draw_episodes(DATA, 1, **size)
     for on, off in zip(drawn.on.classes, drawn.off.classes, strict=True):
         assert len({*on, *off}) == 2 * size["way"]
@@ -110,7 +114,9 @@ def test_without_replacement_the_images_run_out() -> None:
         ({"off_data": DATA}, "on-task data itself"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_with_the_reason(wanted: dict, words: str) -> None:
+def test_what_cannot_be_drawn_is_refused_with_the_reason(
+    wanted: dict[str, Any], words: str
+) -> None:
     with pytest.raises(DataError, match=words):
         draw_episodes(DATA, 2, **wanted)
 
@@ -118,7 +124,13 @@ def test_what_cannot_be_drawn_is_refused_with_the_reason(wanted: dict, words: st
 def test_a_class_with_too_few_images_is_never_drawn() -> None:
     rows = np.concatenate([np.flatnonzero(DATA.labels != 3), np.flatnonzero(DATA.labels == 3)[:5]])
     thin = LabelledImages(
-        "thin", "all", DATA.images[rows], DATA.labels[rows], DATA.ids[rows], DATA.classes, DATA.groups
+        "thin",
+        "all",
+        DATA.images[rows],
+        DATA.labels[rows],
+        DATA.ids[rows],
+        DATA.classes,
+        DATA.groups,
     )
     drawn = draw_episodes(thin, 50, query=5)
     assert 3 not in drawn.on.classes

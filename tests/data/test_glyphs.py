@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
 from metaprobe.data import glyphs
 from metaprobe.data.datasets import open_dataset
 from metaprobe.data.digits import digits
 from metaprobe.data.errors import DataError
 from metaprobe.data.images import LabelledImages
-from scipy.ndimage import gaussian_filter
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,7 @@ def test_no_evaluated_character_correlates_with_one_of_another_script() -> None:
     train = [c for c in groups if groups[c] in glyphs.SPLITS["train"]]
     test = [c for c in groups if groups[c] in glyphs.SPLITS["test"] and c not in dropped]
 
-    def flat(names: list[str]) -> np.ndarray:
+    def flat(names: list[str]) -> NDArray[np.float64]:
         images = [gaussian_filter(canvases[c][0].astype(float), 1.5).ravel() for c in names]
         return np.corrcoef(images)
 
@@ -59,11 +63,9 @@ def test_no_evaluated_character_correlates_with_one_of_another_script() -> None:
 
 
 def test_building_twice_gives_the_same_bytes_and_the_disk_gives_them_back(
-    built: dict[str, LabelledImages], tmp_path: object
+    built: dict[str, LabelledImages], tmp_path: Path
 ) -> None:
-    from pathlib import Path
-
-    cache = Path(str(tmp_path))
+    cache = tmp_path
     fresh = open_dataset("glyphs", "validation", cache=cache)
     kept = open_dataset("glyphs", "validation", cache=cache)
     assert fresh.fingerprint == kept.fingerprint == built["validation"].fingerprint
@@ -82,8 +84,8 @@ def test_another_seed_gives_other_samples_of_the_same_classes() -> None:
 
 
 def test_the_warp_of_the_identity_only_resamples() -> None:
-    canvas = gaussian_filter(np.random.default_rng(0).random((1, 56, 56)), (0, 3, 3))
-    canvas = canvas.astype(np.float32)
+    smooth = gaussian_filter(np.random.default_rng(0).random((1, 56, 56)), (0, 3, 3))
+    canvas: NDArray[np.float32] = smooth.astype(np.float32)
     out = glyphs.warp(canvas, np.eye(2)[None], np.zeros((1, 2)), 28)
     expected = canvas.reshape(1, 28, 2, 28, 2).mean(axis=(2, 4))
     assert np.abs(out - expected).max() < 1e-5

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from metaprobe.data.embeddings import Embeddings
 from metaprobe.data.errors import DataError
 from metaprobe.data.fit import fit_images
-from metaprobe.data.images import LabelledImages
 from metaprobe.data.synthetic import planted_images
 
 DATA = planted_images(classes=4, samples=3, size=8, groups=2)
 
 
-def nudged(array: np.ndarray) -> np.ndarray:
+def nudged(array: NDArray[Any]) -> NDArray[Any]:
     out = array.copy()
     out.flat[0] = out.flat[0] ^ 1
     return out
@@ -33,7 +35,7 @@ def nudged(array: np.ndarray) -> np.ndarray:
     ],
     ids=lambda c: next(iter(c)),
 )
-def test_the_fingerprint_sees_every_part(change: dict) -> None:
+def test_the_fingerprint_sees_every_part(change: dict[str, Any]) -> None:
     assert replace(DATA, **change).fingerprint != DATA.fingerprint
 
 
@@ -54,7 +56,7 @@ def test_the_fingerprint_does_not_depend_on_the_name() -> None:
         ({"images": np.full(DATA.images.shape, 255, np.float32)}, "255"),
     ],
 )
-def test_what_does_not_fit_is_refused(change: dict, words: str) -> None:
+def test_what_does_not_fit_is_refused(change: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
         replace(DATA, **change)
 

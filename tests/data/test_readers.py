@@ -10,11 +10,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
+
 from metaprobe.data.arrays import read_arrays
 from metaprobe.data.datasets import open_dataset
 from metaprobe.data.errors import DataError
 from metaprobe.data.folders import read_image_folder
-from PIL import Image
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 255, (12, 1, 6, 6), dtype=np.uint8)

@@ -230,6 +230,7 @@ def test_a_fault_at_any_call_loses_nothing_and_the_next_try_succeeds(
             break
         killed = isinstance(outcome, Killed)
         store = Store(root, NoSync())
+        assert verify(store).damaged.keys() <= {key_hash(HURT)}
         assert held(store, OLD) or not writes
         held(store, key)
         if operation is read_old:

@@ -46,7 +46,6 @@ def fill():
                 say("rows", writer.done)
 
 def race():
-    sys.stdin.readline()  # all start at once
     store.put({"one": "key"}, rows(seed))
     say("done")
 
@@ -64,6 +63,8 @@ def sweep():
     say("done")
 
 say("ready")
+if role != "fill":
+    sys.stdin.readline()  # all start at once
 {"fill": fill, "race": race, "read": read, "sweep": sweep}[role]()
 """
 
@@ -148,6 +149,7 @@ def test_of_four_writers_two_of_them_killed_one_wins_whole(tmp_path: Path, round
 def test_readers_and_writers_of_a_store_that_is_pruned_all_the_time_see_only_whole_entries(
     tmp_path: Path,
 ) -> None:
+    assert Store(tmp_path / "store").unwritable() is None
     with ExitStack() as stack:
         roles = ["read", "read", "read", "read", "sweep", "sweep"]
         running = [
