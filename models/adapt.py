@@ -58,22 +58,19 @@ def adapt(
     Returns:
         Stacked parameters ``(E, …)``; those that do not move are passed on as they are.
     """
-    step_rule = rule.build().step
-    names = [n for n in params if rule.moves(n)]
-    fixed = rule.adapts == "head"  # the body never moves: one forward pass serves every step
-    shared = features(params, images) if fixed else None
+    take_step = rule.build().step
+    # where the body never moves, one forward pass serves every step
+    shared = features(params, images) if rule.adapts == "head" else None
     with torch.enable_grad():
         for step in range(rule.steps if steps is None else steps):
             if order == 0:
-                params = {n: p.detach() for n, p in params.items()}
-            leaves = {n: p if order else p.requires_grad_() for n, p in params.items() if n in names}
-            out = logits_of({**params, **leaves}, features({**params, **leaves}, images) if shared is None else shared)
-            loss = episode_losses(out, labels).sum()
-            found = torch.autograd.grad(
-                loss, list(leaves.values()), create_graph=order == 2, allow_unused=False
-            )
-            grads = dict(zip(names, found, strict=True))
-            moved = {**params, **step_rule(leaves, grads, rates)}
+                params = {n: p.detach().requires_grad_(rule.moves(n)) for n, p in params.items()}
+            moving = rule.movable(params)
+            seen = features(params, images) if shared is None else shared
+            loss = episode_losses(logits_of(params, seen), labels).sum()
+            found = torch.autograd.grad(loss, list(moving.values()), create_graph=order == 2)
+            grads = dict(zip(moving, found, strict=True))
+            moved = {**params, **take_step(moving, grads, rates)}
             if observe is not None:
                 observe(step, params, grads, moved)
             params = moved

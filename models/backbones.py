@@ -96,6 +96,9 @@ class ResNet12(nn.Sequential):
 BACKBONES: Mapping[str, Callable[..., nn.Module]] = {"conv4": Conv4, "resnet12": ResNet12}
 """Architectures by name; the arguments of each are plain JSON."""
 
+WIDEST, DEEPEST = 1024, 8
+"""Channels of a layer and blocks of a network; a file that asks for more is not believed."""
+
 
 def build_backbone(architecture: Mapping[str, Any], *, seed: int = 0) -> nn.Module:
     """A freshly initialised backbone.
@@ -106,17 +109,22 @@ def build_backbone(architecture: Mapping[str, Any], *, seed: int = 0) -> nn.Modu
         seed: Seed of the initial weights; the global generator is left untouched.
 
     Raises:
-        CheckpointError: If the name or an argument is unknown.
+        CheckpointError: If the name or an argument is unknown, or a width is out of reason.
+
+    >>> len(list(build_backbone({"name": "conv4", "filters": 8}).parameters()))
+    16
     """
     arguments = dict(architecture)
     name = arguments.pop("name", None)
-    if name not in BACKBONES:
+    if not isinstance(name, str) or name not in BACKBONES:
         raise CheckpointError(
             f"architecture {name!r} is unknown; known are {', '.join(sorted(BACKBONES))}",
             code="unknown-architecture",
         )
-    if "widths" in arguments:
-        arguments["widths"] = tuple(arguments["widths"])
+    for key, value in arguments.items():
+        if isinstance(value, list | tuple):
+            arguments[key] = tuple(value)
+        _refuse_unreasonable(name, key, value)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -126,3 +134,15 @@ def build_backbone(architecture: Mapping[str, Any], *, seed: int = 0) -> nn.Modu
             f"architecture {name!r} does not take these arguments: {error}",
             code="unknown-architecture",
         ) from error
+
+
+def _refuse_unreasonable(name: str, key: str, value: object) -> None:
+    """Before memory is taken: a checkpoint's metadata may say anything."""
+    numbers = value if isinstance(value, list | tuple) else (value,)
+    widths = [n for n in numbers if isinstance(n, int) and not isinstance(n, bool)]
+    if not (1 <= len(numbers) <= DEEPEST and all(1 <= n <= WIDEST for n in widths)):
+        raise CheckpointError(
+            f"architecture {name!r} with {key}={value!r}; widths of 1 to {WIDEST} are allowed, "
+            f"of at most {DEEPEST} blocks",
+            code="unknown-architecture",
+        )

@@ -3,7 +3,7 @@
 Tensors are named ``body.…``, ``head.…`` and ``rates.…``; metadata are JSON
 strings under the keys ``metaprobe.format``, ``architecture``, ``rule``,
 ``data``, ``recipe``, ``seed``, ``step`` and ``version``. Nothing in a file is
-executed, and its size is checked against its header before memory is taken.
+executed, and its size is checked before memory is taken.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as parse
-from safetensors.torch import save as serialise
 from torch import Tensor
 
 from ..data.errors import CheckpointError
 from ..data.files import write_whole
+from .container import decode, encode
 
 FORMAT = "metaprobe.checkpoint/1"
-LARGEST = 16 * 2**30
+LARGEST = 2 * 2**30
 """Bytes; a file larger than this is not read."""
+
+DTYPES = (torch.float32, torch.int64)
+"""Types a tensor may have: weights, and counters of normalisation layers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +74,9 @@ def find_checkpoint(name: str | Path) -> Path:
     Raises:
         CheckpointError: If there is neither.
     """
-    path = Path(name)
-    if path.exists():
-        return path
     known = shipped()
+    if os.path.exists(name) and not (os.path.isdir(name) and str(name) in known):
+        return Path(name)
     if str(name) in known:
         return known[str(name)]
     raise CheckpointError(
@@ -86,7 +86,7 @@ def find_checkpoint(name: str | Path) -> Path:
     )
 
 
-def read_checkpoint(name: str | Path) -> Checkpoint:
+def read_checkpoint(source: str | Path) -> Checkpoint:
     """Read one of our checkpoints.
 
     The bytes that are hashed are the bytes that are parsed.
@@ -94,22 +94,9 @@ def read_checkpoint(name: str | Path) -> Checkpoint:
     Raises:
         CheckpointError: If it is not there, not such a file, or holds a value that is not finite.
     """
-    path = find_checkpoint(name)
+    path = find_checkpoint(source)
     raw = _read_bytes(path)
-    if len(raw) < 8 or not 2 <= int.from_bytes(raw[:8], "little") <= min(len(raw) - 8, 2**26):
-        raise CheckpointError(
-            f"{str(path)!r} is not a safetensors file (its header does not fit its "
-            f"{len(raw)} bytes); metaprobe reads what `metaprobe train` writes",
-            code="not-a-checkpoint",
-        )
-    try:
-        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
-        tensors = parse(raw)
-    except (SafetensorError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{str(path)!r} is a damaged safetensors file: {error}", code="damaged"
-        ) from error
-    words = header.get("__metadata__") or {}
+    tensors, words = decode(raw, str(path))
     if words.get("metaprobe.format") != FORMAT:
         raise CheckpointError(
             f"{str(path)!r} is a safetensors file but no metaprobe checkpoint "
@@ -118,10 +105,17 @@ def read_checkpoint(name: str | Path) -> Checkpoint:
         )
     try:
         metadata = {k: json.loads(v) for k, v in words.items() if k != "metaprobe.format"}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"the metadata of {str(path)!r} is not JSON: {error}", code="damaged"
         ) from error
+    for name, tensor in tensors.items():
+        if tensor.dtype not in DTYPES:
+            raise CheckpointError(
+                f"tensor {name!r} of {str(path)!r} is {tensor.dtype}; "
+                f"{' and '.join(map(str, DTYPES))} are allowed",
+                code="dtype",
+            )
     refuse_non_finite(tensors, str(path))
     return Checkpoint(path.stem, str(path), hashlib.sha256(raw).hexdigest(), tensors, metadata)
 
@@ -129,7 +123,7 @@ def read_checkpoint(name: str | Path) -> Checkpoint:
 def write_checkpoint(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
 ) -> None:
-    """Write a checkpoint whole or not at all.
+    """Write a checkpoint whole or not at all; the same content gives the same bytes.
 
     Args:
         path: Where to; its folder is made.
@@ -137,11 +131,12 @@ def write_checkpoint(
         metadata: JSON-able values.
 
     Raises:
+        CheckpointError: If a tensor holds a value that is not finite.
         MetaprobeError: If it cannot be written.
     """
+    refuse_non_finite(tensors, str(path))
     words = {k: json.dumps(v, sort_keys=True) for k, v in metadata.items()}
-    plain = {n: t.detach().cpu().contiguous().clone() for n, t in sorted(tensors.items())}
-    write_whole(path, serialise(plain, {"metaprobe.format": FORMAT, **words}))
+    write_whole(path, encode(tensors, {"metaprobe.format": FORMAT, **words}))
 
 
 def refuse_non_finite(tensors: Mapping[str, Tensor], where: str) -> None:
@@ -151,7 +146,7 @@ def refuse_non_finite(tensors: Mapping[str, Tensor], where: str) -> None:
         CheckpointError: Naming the tensor and how many values.
     """
     for name, tensor in tensors.items():
-        bad = int((~torch.isfinite(tensor)).sum()) if tensor.is_floating_point() else 0
+        bad = int((~torch.isfinite(tensor)).sum())
         if bad:
             raise CheckpointError(
                 f"tensor {name!r} of {where!r} holds {bad} values that are NaN or infinite; "
@@ -166,7 +161,7 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     for name, tensor in sorted(tensors.items()):
         plain = tensor.detach().cpu().contiguous()
         out.update(f"{name}\0{plain.dtype}\0{tuple(plain.shape)}\0".encode())
-        out.update(plain.view(torch.uint8).numpy().tobytes() if plain.ndim else plain.numpy().tobytes())
+        out.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
     return out.hexdigest()
 
 
@@ -183,6 +178,7 @@ def _read_bytes(path: Path) -> bytes:
             raise CheckpointError(f"{str(path)!r} is not a regular file", code="not-a-file")
         if status.st_size > LARGEST:
             raise CheckpointError(
-                f"{str(path)!r} holds {status.st_size} bytes; {LARGEST} are allowed", code="too-large"
+                f"{str(path)!r} holds {status.st_size} bytes; {LARGEST} are allowed",
+                code="too-large",
             )
         return file.read()

@@ -6,18 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import torch
+from pydantic import BaseModel, Field, ValidationError
 from torch import nn
 
 from ..data.errors import CheckpointError
 from .backbones import build_backbone
-from .checkpoint import Checkpoint, digest, read_checkpoint, refuse_non_finite
+from .checkpoint import Checkpoint, digest, read_checkpoint
 from .forward import Params
 from .norms import NormMode
-from .rules import Rule
+from .rules import Adapts, Rule, RuleName
 from .strip import LoadReport, StripReport, strip
+
+Side = Annotated[int, Field(ge=1, le=1024)]
+"""Channels or pixels of an image; a file that asks for more is not believed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,26 @@ class Encoder:
         )
 
 
+class _StoredRule(BaseModel):
+    name: RuleName
+    lr: float
+    steps: int
+    adapts: Adapts
+    norm: NormMode = "batch"
+
+
+class _StoredData(BaseModel):
+    shape: tuple[Side, Side, Side]
+
+
+class _Stored(BaseModel):
+    """What measuring needs of a checkpoint's metadata; it may hold more."""
+
+    architecture: dict[str, Any]
+    rule: _StoredRule
+    data: _StoredData
+
+
 def load_encoder(source: str | Path) -> Encoder:
     """An encoder from a checkpoint file, or from a shipped checkpoint's name.
 
@@ -101,20 +124,15 @@ def load_encoder(source: str | Path) -> Encoder:
     32
     """
     checkpoint = read_checkpoint(source)
-    architecture, rule, shape = _settings(checkpoint)
+    architecture, rule, norm, shape = _settings(checkpoint)
     body_tensors, head = checkpoint.part("body"), checkpoint.part("head")
-    if head and not (
-        set(head) == {"weight", "bias"}
-        and head["weight"].ndim == 2
-        and head["bias"].shape == head["weight"].shape[:1]
-    ):
+    if head and not _is_linear(head):
         raise CheckpointError(
             f"{checkpoint.path!r} has a head of tensors {sorted(head)}; a linear head has "
             "weight (outputs, D) and bias (outputs,)",
             code="head",
         )
     body, load, report = strip(architecture, body_tensors, head, shape)
-    refuse_non_finite(body.state_dict(), checkpoint.path)
     params = {f"body.{n}": p.detach() for n, p in body.named_parameters()}
     stored = {f"head.{n}": t for n, t in head.items()}
     return Encoder(
@@ -126,7 +144,7 @@ def load_encoder(source: str | Path) -> Encoder:
         head=stored,
         rates=_rates(checkpoint, rule, {**params, **stored}),
         rule=rule,
-        norm=checkpoint.metadata["rule"].get("norm", "batch"),
+        norm=norm,
         shape=shape,
         embedding_dim=report.embedding_dim,
         load_report=load,
@@ -134,32 +152,49 @@ def load_encoder(source: str | Path) -> Encoder:
     )
 
 
-def _settings(checkpoint: Checkpoint) -> tuple[dict[str, Any], Rule, tuple[int, int, int]]:
+def _is_linear(head: Params) -> bool:
+    """Whether these are ``weight`` ``(outputs, D)`` and ``bias`` ``(outputs,)``."""
+    return (
+        set(head) == {"weight", "bias"}
+        and head["weight"].ndim == 2
+        and head["bias"].shape == head["weight"].shape[:1]
+        and head["weight"].is_floating_point()
+        and head["bias"].is_floating_point()
+    )
+
+
+def _settings(
+    checkpoint: Checkpoint,
+) -> tuple[dict[str, Any], Rule, NormMode, tuple[int, int, int]]:
+    """Architecture, rule, norm mode and image shape, as the metadata have them."""
     try:
-        meta = checkpoint.metadata
-        rule = meta["rule"]
-        channels, height, width = (int(n) for n in meta["data"]["shape"])
-        return (
-            dict(meta["architecture"]),
-            Rule(rule["name"], float(rule["lr"]), int(rule["steps"]), rule["adapts"]),
-            (channels, height, width),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
+        stored = _Stored.model_validate(dict(checkpoint.metadata))
+    except ValidationError as error:
+        first = error.errors()[0]
         raise CheckpointError(
-            f"the metadata of {checkpoint.path!r} lack {error}; architecture, rule and data.shape "
-            "are needed",
+            f"the metadata of {checkpoint.path!r} do not fit: {'.'.join(map(str, first['loc']))}: "
+            f"{first['msg'].lower()}",
             code="metadata",
         ) from error
+    rule = stored.rule
+    return (
+        stored.architecture,
+        Rule(rule.name, rule.lr, rule.steps, rule.adapts),
+        rule.norm,
+        stored.data.shape,
+    )
 
 
 def _rates(checkpoint: Checkpoint, rule: Rule, params: Params) -> Params:
     """The learned rates, complete and of the right shapes."""
     found = checkpoint.part("rates")
     wanted = rule.initial_rates(params)
-    if {n: r.shape for n, r in found.items()} != {n: r.shape for n, r in wanted.items()}:
+    if {n: (r.shape, r.dtype) for n, r in found.items()} != {
+        n: (r.shape, r.dtype) for n, r in wanted.items()
+    }:
         raise CheckpointError(
             f"{checkpoint.path!r} holds {len(found)} tensors of rates and rule {rule.name!r} "
             f"needs {len(wanted)}, one for each parameter it moves",
             code="rates",
         )
-    return {n: torch.as_tensor(r) for n, r in found.items()}
+    return found

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from .backbones import ResidualBlock
 from .norms import BatchNorm, NormMode
 
 Params = dict[str, Tensor]
@@ -34,20 +35,28 @@ Features = Callable[[Params, Tensor], Tensor]
 
 Way = Literal["auto", "loop", "grouped"]
 
-_CHANNELWISE = (
-    nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU, nn.Identity, nn.Dropout,
+_CHANNELWISE = frozenset[type[nn.Module]]({
+    nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU, nn.Identity,
     nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten,
-)  # fmt: skip
+    nn.Conv2d, BatchNorm, nn.GroupNorm, nn.InstanceNorm2d, ResidualBlock,
+})  # fmt: skip
 
 
 def groupable(body: nn.Module) -> bool:
-    """Whether every leaf layer acts within its channels, so that episodes can be groups."""
-    leaves = [m for m in body.modules() if not any(True for _ in m.children())]
-    known = (nn.Conv2d, BatchNorm, nn.GroupNorm, nn.InstanceNorm2d, *_CHANNELWISE)
-    plain = all(isinstance(m, known) for m in leaves)
-    zeros = all(m.padding_mode == "zeros" for m in leaves if isinstance(m, nn.Conv2d))
-    still = all(not m.track_running_stats for m in leaves if isinstance(m, nn.InstanceNorm2d))
-    return plain and zeros and still
+    """Whether every module acts within its channels, so that episodes can be groups.
+
+    Types are compared exactly: a subclass, or a container with a `forward` of its own,
+    may do anything to channels.
+    """
+
+    def keeps_to_channels(module: nn.Module) -> bool:
+        if isinstance(module, nn.Conv2d) and module.padding_mode != "zeros":
+            return False
+        if isinstance(module, nn.InstanceNorm2d) and module.track_running_stats:
+            return False
+        return type(module) in _CHANNELWISE or type(module).forward is nn.Sequential.forward
+
+    return all(keeps_to_channels(m) for m in body.modules())
 
 
 def widen(body: nn.Module, episodes: int) -> nn.Module:

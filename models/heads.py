@@ -21,9 +21,7 @@ from .forward import Params
 HeadStart = Literal["stored", "class-means", "zeros"]
 
 
-def starting_head(
-    start: HeadStart, stored: Params, support: Tensor, way: int, shot: int
-) -> Params:
+def starting_head(start: HeadStart, stored: Params, support: Tensor, way: int, shot: int) -> Params:
     """The head of each episode at meta-init, stacked.
 
     Args:
@@ -41,11 +39,12 @@ def starting_head(
     """
     if start not in get_args(HeadStart):
         raise CheckpointError(
-            f"head {start!r} is unknown; choose {', '.join(get_args(HeadStart))}", code="unknown-head"
+            f"head {start!r} is unknown; choose {', '.join(get_args(HeadStart))}",
+            code="unknown-head",
         )
     episodes, _, width = support.shape
     if start == "stored":
-        outputs = stored["head.weight"].shape[0] if stored else 0
+        outputs = _outputs(stored)
         if outputs != way:
             raise CheckpointError(
                 f"the stored head has {outputs} outputs and the episodes have {way} classes; "
@@ -54,7 +53,7 @@ def starting_head(
             )
         return {n: p.expand(episodes, *p.shape) for n, p in stored.items()}
     if start == "class-means":
-        means = support.unflatten(1, (way, shot)).mean(dim=2)
+        means = class_means(support, way, shot)
         return {"head.weight": 2 * means, "head.bias": -(means**2).sum(dim=-1)}
     return {
         "head.weight": support.new_zeros(episodes, way, width),
@@ -68,7 +67,14 @@ def default_head(stored: Params, way: int) -> HeadStart:
     >>> default_head({}, 5)
     'class-means'
     """
-    fits = bool(stored) and stored["head.weight"].shape[0] == way
-    return "stored" if fits else "class-means"
+    return "stored" if _outputs(stored) == way else "class-means"
 
 
+def class_means(support: Tensor, way: int, shot: int) -> Tensor:
+    """Mean feature of each class: class-major rows `(E, W * K, D)` to `(E, W, D)`."""
+    return support.reshape(len(support), way, shot, -1).mean(dim=2)
+
+
+def _outputs(stored: Params) -> int:
+    """Width of a stored head; 0 where there is none."""
+    return len(stored["head.weight"]) if stored else 0

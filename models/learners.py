@@ -80,14 +80,12 @@ def adapted_loss(
 ) -> Tensor:
     """Mean query loss after adaptation, differentiable in `params` and `rates`."""
     stacked = stack(params, len(batch.support))
-    moved = adapt(
-        features, stacked, rule, rates, batch.support, batch.support_labels, order=order
-    )
+    moved = adapt(features, stacked, rule, rates, batch.support, batch.support_labels, order=order)
     rows = beside_support(features, norm)(moved, batch.support, batch.query)
     return episode_losses(logits_of(moved, rows), batch.query_labels).mean()
 
 
-def joint_loss(features: Features, params: Params, batch: MetaBatch) -> Tensor:
+def joint_loss(features: Features, norm: NormMode, params: Params, batch: MetaBatch) -> Tensor:
     """Mean query loss of one set of parameters for all tasks (no inner loop).
 
     The head holds a row for every training class; each task uses those of its own.
@@ -96,8 +94,8 @@ def joint_loss(features: Features, params: Params, batch: MetaBatch) -> Tensor:
     own = batch.classes
     stacked["head.weight"] = params["head.weight"][own]
     stacked["head.bias"] = params["head.bias"][own]
-    out = logits_of(stacked, features(stacked, batch.query))
-    return episode_losses(out, batch.query_labels).mean()
+    rows = beside_support(features, norm)(stacked, batch.support, batch.query)
+    return episode_losses(logits_of(stacked, rows), batch.query_labels).mean()
 
 
 def meta_loss(
@@ -111,7 +109,7 @@ def meta_loss(
 ) -> Tensor:
     """What this learner minimises."""
     if learner.order == 0:
-        return joint_loss(features, params, batch)
+        return joint_loss(features, norm, params, batch)
     return adapted_loss(features, norm, params, rule, rates, batch, learner.order)
 
 

@@ -35,7 +35,16 @@ class BatchNorm(nn.Module):
         support_rows: In mode ``support``, the leading rows that are the support.
     """
 
-    def __init__(self, layer: nn.BatchNorm2d, mode: NormMode, support_rows: int = 0) -> None:
+    weight: Tensor | None
+    bias: Tensor | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+    eps: float
+
+    def __init__(
+        self, layer: nn.BatchNorm2d | BatchNorm, mode: NormMode, support_rows: int = 0
+    ) -> None:
         super().__init__()
         self.weight, self.bias = layer.weight, layer.bias
         self.register_buffer("running_mean", layer.running_mean)
@@ -54,24 +63,31 @@ class BatchNorm(nn.Module):
         centre = support.mean(dim=(0, 2, 3), keepdim=True)
         spread = support.var(dim=(0, 2, 3), keepdim=True, correction=0)
         y = (x - centre) * torch.rsqrt(spread + self.eps)
-        return y if self.weight is None else y * self.weight[:, None, None] + self.bias[:, None, None]
+        if self.weight is None or self.bias is None:
+            return y
+        return y * self.weight[:, None, None] + self.bias[:, None, None]
 
 
 def with_norm(body: nn.Module, mode: NormMode, *, support_rows: int = 0) -> nn.Module:
     """A copy of a network whose every BatchNorm2d takes its statistics from `mode`.
 
     Raises:
-        CheckpointError: If the mode is unknown, or ``running`` is asked of a network
-            that stores no statistics.
+        CheckpointError: If the mode is unknown, ``running`` is asked of a network that
+            stores no statistics, or ``support`` without rows to take them from.
     """
     if mode not in get_args(NormMode):
         raise CheckpointError(
             f"norm mode {mode!r} is unknown; choose {', '.join(get_args(NormMode))}",
             code="unknown-norm",
         )
+    if mode == "support" and support_rows < 1:
+        raise CheckpointError(
+            f"norm mode 'support' with {support_rows} support rows; one or more are needed",
+            code="no-support",
+        )
     twin = copy.deepcopy(body)
     for name, layer in list(twin.named_modules()):
-        if not isinstance(layer, nn.BatchNorm2d):
+        if not isinstance(layer, nn.BatchNorm2d | BatchNorm):
             continue
         if mode == "running" and layer.running_mean is None:
             raise CheckpointError(

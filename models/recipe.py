@@ -1,6 +1,7 @@
 """A recipe: everything that makes a checkpoint, in one TOML file.
 
-Unknown keys are errors, so that a typing mistake cannot pass as a default.
+Unknown keys are errors, so that a typing mistake cannot pass as a default; so are
+values of another type, for TOML has types.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .rules import Rule
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class DataSection(_Section):
@@ -32,41 +33,41 @@ class DataSection(_Section):
 class TaskSection(_Section):
     """The tasks of meta-training."""
 
-    way: int = Field(5, ge=2)
-    shot: int = Field(1, ge=1)
-    query: int = Field(5, ge=1)
+    way: int = Field(default=5, ge=2)
+    shot: int = Field(default=1, ge=1)
+    query: int = Field(default=5, ge=1)
 
 
 class InnerSection(_Section):
     """The inner loop."""
 
     lr: float = 0.1
-    steps: int = Field(5, ge=0, le=100)
+    steps: int = Field(default=5, ge=0, le=100)
 
 
 class OuterSection(_Section):
     """The outer loop: Adam, its rate falling along a cosine to a tenth."""
 
-    steps: int = Field(1500, ge=1)
-    meta_batch: int = Field(4, ge=1)
-    lr: float = Field(2e-3, gt=0)
-    clip: float = Field(10.0, gt=0)
+    steps: int = Field(default=1500, ge=1)
+    meta_batch: int = Field(default=4, ge=1)
+    lr: float = Field(default=2e-3, gt=0)
+    clip: float = Field(default=10.0, gt=0)
 
 
 class ValidationSection(_Section):
     """When to look, and when to stop."""
 
-    every: int = Field(100, ge=1)
-    episodes: int = Field(100, ge=2)
-    query: int = Field(10, ge=1)
-    patience: int = Field(10, ge=1)
+    every: int = Field(default=100, ge=1)
+    episodes: int = Field(default=100, ge=2)
+    query: int = Field(default=10, ge=1)
+    patience: int = Field(default=10, ge=1)
 
 
 class Recipe(_Section):
     """Everything that makes a checkpoint."""
 
     learner: LearnerName
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     norm: NormMode = "batch"
     data: DataSection = DataSection()
     architecture: dict[str, Any] = Field(default_factory=lambda: {"name": "conv4", "filters": 32})
@@ -98,20 +99,20 @@ def read_recipe(path: Path, *, seed: int | None = None) -> Recipe:
         CheckpointError: If the file is missing, is not TOML, or holds a key or value
             that is not allowed.
     """
+    where = f"recipe {str(path)!r}"
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        recipe = Recipe.model_validate(raw)
     except OSError as error:
         raise CheckpointError(
-            f"recipe {str(path)!r} cannot be read: {error.strerror}", code="missing-file"
+            f"{where} cannot be read: {error.strerror}", code="missing-file"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"recipe {str(path)!r} is not TOML: {error}", code="recipe") from error
+    except (ValueError, RecursionError) as error:  # of the text's encoding, or its grammar
+        raise CheckpointError(f"{where} is not TOML: {error}", code="recipe") from error
+    try:
+        return Recipe.model_validate(raw if seed is None else {**raw, "seed": seed})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the recipe"
         raise CheckpointError(
-            f"recipe {str(path)!r}: {place}: {first['msg'].lower()} (got {first['input']!r})",
-            code="recipe",
+            f"{where}: {place}: {first['msg'].lower()} (got {first['input']!r})", code="recipe"
         ) from error
-    return recipe if seed is None else recipe.model_copy(update={"seed": seed})

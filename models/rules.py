@@ -12,6 +12,7 @@ in these few lines and in which parameters may move.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, get_args
@@ -84,15 +85,16 @@ class Rule:
 
     def __post_init__(self) -> None:
         for field, allowed in (("name", get_args(RuleName)), ("adapts", get_args(Adapts))):
-            if getattr(self, field) not in allowed:
+            came = getattr(self, field)
+            if came not in allowed:
                 raise CheckpointError(
-                    f"rule {field} {getattr(self, field)!r} is unknown; choose {', '.join(allowed)}",
+                    f"rule {field} {came!r} is unknown; choose {', '.join(allowed)}",
                     code="unknown-rule",
                 )
+        if not math.isfinite(self.lr):
+            raise CheckpointError(f"an inner rate of {self.lr} asked; it must be finite", code="lr")
         if not 0 <= self.steps <= 1000:
-            raise CheckpointError(
-                f"{self.steps} inner steps asked; choose 0 to 1000", code="steps"
-            )
+            raise CheckpointError(f"{self.steps} inner steps asked; choose 0 to 1000", code="steps")
 
     def moves(self, parameter: str) -> bool:
         """Whether the inner loop may change this parameter (``body.…`` or ``head.…``)."""

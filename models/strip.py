@@ -8,7 +8,6 @@ constructions from different random weights, and the origin of every tensor.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -84,26 +83,32 @@ def load_body(
         seed: Seed of whatever the file does not set.
 
     Raises:
-        CheckpointError: If a shape differs, or a tensor of the body is missing.
+        CheckpointError: If a shape or type differs, or a tensor of the body is missing.
     """
     body = build_backbone(architecture, seed=seed)
     wanted = body.state_dict()
-    for name, tensor in wanted.items():
-        if name in tensors and tensors[name].shape != tensor.shape:
+    matched = {n: tensors[n] for n in wanted if n in tensors}
+    for name, found in matched.items():
+        if found.shape != wanted[name].shape:
             raise CheckpointError(
-                f"tensor {name!r} has shape {tuple(tensors[name].shape)} in the file and "
-                f"{tuple(tensor.shape)} in {architecture.get('name')!r}; this is another architecture",
+                f"tensor {name!r} has shape {tuple(found.shape)} in the file and "
+                f"{tuple(wanted[name].shape)} in {architecture['name']!r}; this is another "
+                "architecture",
                 code="shape",
             )
-    matched = {n: tensors[n] for n in wanted if n in tensors}
-    total = sum(t.numel() for t in wanted.values())
+        if found.dtype != wanted[name].dtype:
+            raise CheckpointError(
+                f"tensor {name!r} is {found.dtype} in the file; {wanted[name].dtype} is needed",
+                code="dtype",
+            )
+    parameters = sum(t.numel() for t in matched.values())
     report = LoadReport(
         matched=tuple(matched),
         missing=tuple(n for n in wanted if n not in tensors),
         unexpected=tuple(n for n in tensors if n not in wanted),
-        parameters=sum(t.numel() for t in matched.values()),
-        bytes=sum(t.numel() * t.element_size() for t in matched.values()),
-        coverage=sum(t.numel() for t in matched.values()) / total,
+        parameters=parameters,
+        bytes=sum(t.nbytes for t in matched.values()),
+        coverage=parameters / sum(t.numel() for t in wanted.values()),
     )
     if report.missing:
         raise CheckpointError(
@@ -111,7 +116,7 @@ def load_body(
             f"{report.missing[0]!r}; they would be random",
             code="missing-tensors",
         )
-    body.load_state_dict({**wanted, **matched})
+    body.load_state_dict(matched)
     return body.eval(), report
 
 
@@ -142,13 +147,14 @@ def strip(
     try:
         with torch.no_grad():
             out, again = plain(sample), with_norm(second, "batch")(sample)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise CheckpointError(
             f"the encoder does not take images of shape {shape}: {error}", code="image-shape"
         ) from error
     if out.ndim != 2:
         raise CheckpointError(
-            f"the stripped network gives {tuple(out.shape)}; (N, D) is needed", code="not-an-embedding"
+            f"the stripped network gives {tuple(out.shape)}; (N, D) is needed",
+            code="not-an-embedding",
         )
     width = int(out.shape[1])
     outputs, expected = (int(n) for n in head["weight"].shape) if head else (0, width)
@@ -166,14 +172,16 @@ def strip(
 
 
 def _head_input(body: nn.Module, head: Mapping[str, Tensor], sample: Tensor) -> Tensor:
-    """What a head put on the body receives, caught by a hook."""
-    outputs, width = head["weight"].shape if head else (2, body(sample[:2]).shape[1])
-    whole = nn.Sequential(OrderedDict(body=body, head=nn.Linear(width, outputs)))
+    """What the file's head, put on the body again, receives: caught by a hook."""
+    classifier: nn.Module = nn.Identity()
+    if head:
+        outputs, width = head["weight"].shape
+        classifier = nn.Linear(width, outputs, device="meta")
+        classifier.load_state_dict(dict(head), assign=True)
     caught: list[Tensor] = []
-    hook = whole.head.register_forward_pre_hook(lambda module, args: caught.append(args[0]))
+    classifier.register_forward_pre_hook(lambda module, args: caught.append(args[0]))
     with torch.no_grad():
-        whole(sample)
-    hook.remove()
+        nn.Sequential(body, classifier)(sample)
     return caught[0]
 
 

@@ -1,85 +1,65 @@
 """Meta-training that can be killed at any moment and goes on bit for bit.
 
 Every draw depends on the seed and the step alone, so the state is the
-parameters, the optimiser's moments and the step: one safetensors file beside
-the result, replaced whole at each look.
+parameters, the optimiser's moments and the step (`state.py`).
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load as parse
-from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from ..data.episodes import draw_episodes
-from ..data.errors import CheckpointError
-from ..data.files import write_whole
+from ..data.errors import CheckpointError, DataError
 from ..data.images import LabelledImages
 from .adapt import adapt
 from .backbones import build_backbone
 from .checkpoint import write_checkpoint
 from .forward import Params, beside_support, features_of, logits_of, stack
+from .heads import class_means
 from .learners import MetaBatch, accuracy, meta_loss
 from .norms import calibrate, with_norm
 from .recipe import Recipe
+from .state import Progress, State, learned, load_state, save_state, under
 from .tensors import image_tensor, label_tensor
+from .threads import one_thread
 
 VALIDATION_SEED = 20_000
 CHUNK = 4
 """Episodes a grouped call: more leave the processor's second-level cache."""
 
 
-@dataclass(frozen=True, eq=False)
-class State:
-    """Everything training needs to go on.
-
-    Args:
-        step: Outer steps done.
-        params: Meta-parameters, ``body.…`` and ``head.…``.
-        rates: What the rule learned.
-        moments: Adam's first and second moments by parameter, ``first.…`` and ``second.…``.
-        best: Best validation accuracy so far, a share.
-        best_step: When it was reached.
-        kept: The parameters and rates of that moment, ``params.…`` and ``rates.…``.
-        history: ``(step, training loss, validation accuracy)`` at every look.
-    """
-
-    step: int
-    params: Params
-    rates: Params
-    moments: Params
-    best: float
-    best_step: int
-    kept: Params
-    history: tuple[tuple[int, float, float], ...]
-
-
-Progress = Callable[[State], None]
-
-
 def start(recipe: Recipe, data: LabelledImages) -> State:
-    """The state before the first step."""
+    """The state before the first step.
+
+    Raises:
+        CheckpointError: If what came out could not be told from a network with its head on.
+    """
     body = build_backbone(recipe.architecture, seed=recipe.seed)
     width = embedding_dim(body, data.shape)
     outputs = len(data.classes) if recipe.learner == "nal" else recipe.task.way
+    if width == outputs:
+        raise CheckpointError(
+            f"the embedding has {width} features and the head as many outputs, so nothing could "
+            "show later that the head is off; change the architecture's width or task.way",
+            code="strip",
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed + 1)
         head = nn.Linear(width, outputs)
     params = {f"body.{n}": p.detach().clone() for n, p in body.named_parameters()}
     params |= {f"head.{n}": p.detach().clone() for n, p in head.named_parameters()}
     rates = recipe.rule.initial_rates(params)
-    learned = _named(params, rates)
-    moments = {f"{m}.{n}": torch.zeros_like(p) for m in ("first", "second") for n, p in learned.items()}
+    zeros = {n: torch.zeros_like(p) for n, p in learned(params, rates).items()}
+    moments = {f"{which}.{n}": z for which in ("first", "second") for n, z in zeros.items()}
     return State(0, params, rates, moments, -1.0, 0, {}, ())
 
 
@@ -128,22 +108,20 @@ def outer_step(recipe: Recipe, data: LabelledImages, state: State) -> tuple[Stat
     params = {n: p.detach().requires_grad_() for n, p in state.params.items()}
     rates = {n: p.detach().requires_grad_() for n, p in state.rates.items()}
     batch = meta_batch(recipe, data, state.step)
-    loss = meta_loss(
-        recipe.how, features_of(body), recipe.norm, params, recipe.rule, rates, batch
-    )
-    learned = _named(params, rates)
-    grads = torch.autograd.grad(loss, list(learned.values()), allow_unused=True)
+    loss = meta_loss(recipe.how, features_of(body), recipe.norm, params, recipe.rule, rates, batch)
+    values = learned(params, rates)
+    grads = torch.autograd.grad(loss, list(values.values()), allow_unused=True)
     found = {
         n: torch.zeros_like(p) if g is None else g.clamp(-recipe.outer.clip, recipe.outer.clip)
-        for (n, p), g in zip(learned.items(), grads, strict=True)
+        for (n, p), g in zip(values.items(), grads, strict=True)
     }
     fallen = 0.1 + 0.9 * (1 + math.cos(math.pi * state.step / recipe.outer.steps)) / 2
-    moved, moments = adam(learned, found, state.moments, state.step, recipe.outer.lr * fallen)
+    moved, moments = adam(values, found, state.moments, state.step, recipe.outer.lr * fallen)
     after = replace(
         state,
         step=state.step + 1,
-        params={n: moved[f"params.{n}"] for n in params},
-        rates={n: moved[f"rates.{n}"] for n in rates},
+        params=under("params.", moved),
+        rates=under("rates.", moved),
         moments=moments,
     )
     return after, float(loss.detach())
@@ -188,8 +166,7 @@ def validate(recipe: Recipe, data: LabelledImages, state: State) -> float:
         params = stack(state.params, len(part))
         with torch.no_grad():
             if recipe.learner == "nal":
-                means = embed(params, support, support)
-                means = means.unflatten(1, (task.way, task.shot)).mean(dim=2)
+                means = class_means(embed(params, support, support), task.way, task.shot)
                 logits = -torch.cdist(embed(params, support, query), means)
             else:
                 labels = label_tensor(len(part), task.way, task.shot)
@@ -218,30 +195,73 @@ def train(
         progress: Told of the state at every step.
 
     Raises:
-        CheckpointError: If the partial file belongs to another recipe, or a loss is not finite.
+        CheckpointError: If the recipe cannot be trained, the partial file belongs to another,
+            or a loss is not finite.
+        DataError: If the data cannot give the recipe's tasks.
+        MetaprobeError: If a file cannot be written.
     """
+    _refuse_unfit(recipe, data, validation, out)
     partial = out.with_name(out.name + ".partial")
-    mark = _mark(recipe, data)
-    state = load_state(partial, mark) if partial.exists() else start(recipe, data)
-    loss = math.nan
-    while state.step < recipe.outer.steps:
-        state, loss = outer_step(recipe, data, state)
-        if not math.isfinite(loss):
-            raise CheckpointError(
-                f"the meta-loss at step {state.step} is {loss}; lower inner.lr or outer.lr",
-                code="diverged",
-            )
-        last = state.step == recipe.outer.steps
-        if last or state.step % recipe.validation.every == 0:
-            state = _look(recipe, validation, state, loss)
-            save_state(partial, state, mark)
-        if progress is not None:
-            progress(state)
-        if state.step - state.best_step >= recipe.validation.patience * recipe.validation.every:
-            break
-    write_checkpoint(out, *finished(recipe, data, state))
+    mark = {
+        "mark": json.dumps(
+            [recipe.model_dump(), data.fingerprint, version("metaprobe")], sort_keys=True
+        ),
+        "validation": validation.fingerprint,
+    }
+    with one_thread():
+        state = load_state(partial, mark) if partial.exists() else start(recipe, data)
+        while not _over(recipe, state):
+            state, loss = outer_step(recipe, data, state)
+            if not math.isfinite(loss):
+                raise CheckpointError(
+                    f"the meta-loss at step {state.step} is {loss}; lower inner.lr or outer.lr",
+                    code="diverged",
+                )
+            last = state.step == recipe.outer.steps
+            if last or state.step % recipe.validation.every == 0:
+                state = _look(recipe, validation, state, loss)
+                save_state(partial, state, mark)
+            if progress is not None:
+                progress(state)
+        write_checkpoint(out, *finished(recipe, data, state))
     partial.unlink(missing_ok=True)
     return state
+
+
+def _over(recipe: Recipe, state: State) -> bool:
+    """All steps done, or no better for as long as patience lasts."""
+    waited = state.step - state.best_step
+    enough = waited >= recipe.validation.patience * recipe.validation.every
+    return enough or state.step >= recipe.outer.steps
+
+
+def _refuse_unfit(
+    recipe: Recipe, data: LabelledImages, validation: LabelledImages, out: Path
+) -> None:
+    """Before the work: whatever would stop it later."""
+    task = recipe.task
+    if out.is_dir():
+        raise CheckpointError(f"{str(out)!r} is a folder; name a file", code="cannot-write")
+    if recipe.norm == "running":
+        raise CheckpointError(
+            "norm 'running' is for measuring: while training there are no stored statistics yet; "
+            "choose batch or support",
+            code="norm",
+        )
+    if data.shape != validation.shape:
+        raise DataError(
+            f"training images are {data.shape} and validation images {validation.shape}; "
+            "they must agree",
+            code="shape",
+        )
+    smallest = min(len(rows) for rows in data.rows_by_class)
+    if len(data.classes) < task.way or smallest < task.shot + task.query:
+        raise DataError(
+            f"{data.name!r} ({data.split}) has {len(data.classes)} classes of {smallest} images or "
+            f"more; tasks need {task.way} classes of {task.shot + task.query}",
+            code="too-few-classes",
+        )
+    draw_episodes(validation, 1, way=task.way, shot=task.shot, query=recipe.validation.query)
 
 
 def finished(
@@ -249,12 +269,9 @@ def finished(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and metadata of the checkpoint: the best parameters, and running statistics
     averaged over training tasks with them."""
-    params = {n.removeprefix("params."): p for n, p in state.kept.items() if n.startswith("params.")}
-    rates = {n: p for n, p in state.kept.items() if n.startswith("rates.")}
+    params, rates = under("params.", state.kept), under("rates.", state.kept)
     body = build_backbone(recipe.architecture)
-    body.load_state_dict(
-        {**body.state_dict(), **{n[5:]: p for n, p in params.items() if n.startswith("body.")}}
-    )
+    body.load_state_dict({**body.state_dict(), **under("body.", params)})
     batches = [
         meta_batch(recipe, data, recipe.outer.steps + i).query.flatten(0, 1) for i in range(50)
     ]
@@ -277,7 +294,7 @@ def finished(
         "validation": {"accuracy": state.best, "episodes": recipe.validation.episodes},
         "history": [list(h) for h in state.history],
     }
-    return {**params, **buffers, **rates}, metadata
+    return {**params, **buffers, **{f"rates.{n}": r for n, r in rates.items()}}, metadata
 
 
 def _look(recipe: Recipe, validation: LabelledImages, state: State, loss: float) -> State:
@@ -285,63 +302,5 @@ def _look(recipe: Recipe, validation: LabelledImages, state: State, loss: float)
     history = (*state.history, (state.step, loss, found))
     if found <= state.best:
         return replace(state, history=history)
-    kept = _named(state.params, state.rates)
+    kept = learned(state.params, state.rates)
     return replace(state, best=found, best_step=state.step, kept=kept, history=history)
-
-
-def save_state(path: Path, state: State, mark: str) -> None:
-    """Write the state whole or not at all."""
-    tensors = {
-        **{f"now.{n}": p for n, p in _named(state.params, state.rates).items()},
-        **{f"moments.{n}": p for n, p in state.moments.items()},
-        **{f"kept.{n}": p for n, p in state.kept.items()},
-    }
-    plain = {n: t.detach().contiguous().clone() for n, t in tensors.items()}
-    words = {
-        "mark": mark,
-        "step": state.step,
-        "best": state.best,
-        "best_step": state.best_step,
-        "history": state.history,
-    }
-    write_whole(path, serialise(plain, {"state": json.dumps(words)}))
-
-
-def load_state(path: Path, mark: str) -> State:
-    """Read a state back.
-
-    Raises:
-        CheckpointError: If it was written for another recipe, dataset or version of the code.
-    """
-    raw = path.read_bytes()
-    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
-    words = json.loads(header["__metadata__"]["state"])
-    if words["mark"] != mark:
-        raise CheckpointError(
-            f"{str(path)!r} holds a half-trained encoder of another recipe or dataset; "
-            "delete it, or choose another --out",
-            code="other-recipe",
-        )
-    tensors = parse(raw)
-
-    def part(prefix: str) -> Params:
-        return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-    return State(
-        words["step"],
-        part("now.params."),
-        part("now.rates."),
-        part("moments."),
-        words["best"],
-        words["best_step"],
-        part("kept."),
-        tuple((int(s), float(a), float(b)) for s, a, b in words["history"]),
-    )
-
-
-def _mark(recipe: Recipe, data: LabelledImages) -> str:
-    return json.dumps([recipe.model_dump(), data.fingerprint, version("metaprobe")], sort_keys=True)
-
-
-def _named(params: Params, rates: Params) -> Params:
-    return {f"params.{n}": p for n, p in params.items()} | {f"rates.{n}": p for n, p in rates.items()}

@@ -1,0 +1,64 @@
+"""Safetensors bytes: the same content, the same bytes; nothing in them is executed.
+
+The library writes metadata in an order drawn anew each time, so that equal
+checkpoints would differ in their hash. Here the header is written again with
+its words sorted. What comes in is checked before it is believed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ..data.errors import CheckpointError
+
+LONGEST_HEADER = 2**26
+"""Bytes; a longer header is not parsed."""
+
+
+def encode(tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> bytes:
+    """A safetensors file as bytes that depend on nothing but its content.
+
+    Args:
+        tensors: By name.
+        words: Its metadata.
+    """
+    raw = save({n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}, dict(words))
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header = {**json.loads(raw[8:start]), "__metadata__": dict(sorted(words.items()))}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the values stay aligned
+    return len(text).to_bytes(8, "little") + text + raw[start:]
+
+
+def decode(raw: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    Args:
+        raw: The file.
+        where: What to call it in an error.
+
+    Raises:
+        CheckpointError: If it is not such a file, or a damaged one.
+
+    >>> decode(encode({}, {"a": "b"}), "nothing")
+    ({}, {'a': 'b'})
+    """
+    length = int.from_bytes(raw[:8], "little")
+    if not 2 <= length <= min(len(raw) - 8, LONGEST_HEADER):
+        raise CheckpointError(
+            f"{where!r} is not a safetensors file (its header does not fit its {len(raw)} bytes); "
+            "metaprobe reads what `metaprobe train` writes",
+            code="not-a-checkpoint",
+        )
+    try:
+        header = json.loads(raw[8 : 8 + length])
+        return load(raw), header.get("__metadata__") or {}
+    except (SafetensorError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{where!r} is a damaged safetensors file: {error}", code="damaged"
+        ) from error
