@@ -212,7 +212,7 @@ def test_one_wrong_query_among_thousands_is_not_certainty() -> None:
 
 def test_cells_that_do_not_fit_are_refused() -> None:
     cells, on, off = planted(episodes=20)
-    missing = {cell: bits for cell, bits in cells.items() if cell != "init_off"}
+    missing: dict[Cell, Bits] = {cell: bits for cell, bits in cells.items() if cell != "init_off"}
     cases: list[tuple[Cells, Ids, str]] = [
         (missing, on, "cell-missing"),
         (cells | {"init_on": cells["init_on"].astype(float)}, on, "cells-not-bits"),
