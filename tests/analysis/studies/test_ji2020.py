@@ -757,6 +757,9 @@ def test_steps_to_is_enough_and_one_less_is_not() -> None:
     alpha, mu = 0.2, 0.3
     n = int(steps_to(0.01, alpha=alpha, mu=mu))
     assert (1 - alpha * mu) ** n <= 0.01 < (1 - alpha * mu) ** (n - 1)
+    shape = head_geometry(torch.eye(2, dtype=torch.float64), loss="squares", l2=0.1)
+    assert shape.safe_rate == pytest.approx(1 / 0.6)
+    assert shape.fastest_rate == pytest.approx(1 / 0.6)
     assert steps_to(0.1, alpha=0.5, mu=0.0) == math.inf
     assert steps_to(0.1, alpha=0.5, mu=2.0) == 1
     for arguments in ({"share": 0.0, "alpha": 1.0, "mu": 0.1}, {"share": 0.5, "alpha": 2, "mu": 1}):
@@ -839,9 +842,15 @@ def test_groups_are_named_by_layers_and_unknown_names_are_refused() -> None:
     encoder = tiny_encoder()
     assert default_groups(encoder)["last layer and head"] == ["3.weight", "3.bias", "head"]
     assert list(layer_groups(encoder)) == ["0", "1", "3", "head"]
+    normed = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3), nn.BatchNorm1d(3))
+    last = ["1.weight", "1.bias", "2.weight", "2.bias", "head"]
+    assert default_groups(normed)["last layer and head"] == last
+    assert list(default_groups(nn.Flatten())) == ["head only"]
     x, y, _, _ = tiny_episode()
     with pytest.raises(ProbeError, match=r"9\.weight"):
         encoder_geometry(encoder, x, y, alpha=0.1, steps=1, groups={"a": ["9.weight"]})
+    with pytest.raises(ProbeError, match=r"give \(3, 3\)"):
+        encoder_geometry(encoder, x, y, alpha=0.1, steps=1, head=torch.zeros(2, 3))
 
 
 def test_float32_encoders_are_measured_too() -> None:
