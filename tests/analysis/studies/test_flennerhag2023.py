@@ -349,7 +349,7 @@ def test_warning_growing_weights_without_optimism_look_accelerated_on_easy_probl
     chain: Problem,
 ) -> None:
     assert slope_of(chain, "MG, growing weights") == pytest.approx(-2, abs=0.05)
-    for run in logistic_runs(2, 0, 1000):
+    for run in logistic_runs(1, 0, 1000):
         assert loglog_slope(run["MG, growing weights"], 30, 1000) == pytest.approx(-2, abs=0.1)
 
 
@@ -358,16 +358,19 @@ def test_warning_adagrad_without_optimism_is_faster_than_its_guarantee(chain: Pr
 
 
 def test_logistic_regression_keeps_the_rates() -> None:
-    for run in logistic_runs(2, 5, 2000):
+    for run in logistic_runs(1, 5, 2000):
         for label, slope in (("MG, constant weights", -1), ("OMG", -2), ("AdaOMG", -2)):
             assert loglog_slope(run[label], 30, 1000) == pytest.approx(slope, abs=0.1)
         assert run["MG, constant weights"][-1] > 100 * run["OMG"][-1]
 
 
 def test_bounds_are_kept_and_the_first_is_tight() -> None:
-    ratios = bound_ratios(1, 60, 150)
-    assert ratios["B1"].max() == pytest.approx(1, abs=1e-9)
+    ratios = bound_ratios(1, 40, 100)
+    assert ratios["B1"].max() <= 1 + 1e-9
     assert ratios["B2"].max() <= 1
+    f = quadratic(np.array([0.7]), np.array([2.0]), np.zeros(1))
+    first = optimise(f, f.start, method="mg", steps=1, beta=1 / 0.7).values[0]
+    assert first == pytest.approx(0.7 * 2**2 / 2, rel=1e-12)
 
 
 def test_adagrad_does_not_see_the_scale_of_the_function() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -115,7 +116,8 @@ def test_the_target_is_where_the_student_would_be_and_carries_no_gradient() -> N
     )
     target = bootstrap_target(student, rates, loss, Bootstrap(3, 0.05))
     walked = adapt(student, rates, loss, 2, differentiable=False)
-    last = adapt(walked, {n: torch.tensor(0.05) for n in walked}, loss, 1, differentiable=False)
+    held = {n: torch.tensor(0.05, dtype=torch.float64) for n in walked}
+    last = adapt(walked, held, loss, 1, differentiable=False)
     for name, value in target.items():
         assert not value.requires_grad
         torch.testing.assert_close(value, last[name].detach(), rtol=1e-12, atol=0)
@@ -229,8 +231,14 @@ def test_the_online_tuner_agrees_with_a_second_writing_of_it() -> None:
     np.testing.assert_allclose(got.rates[0], w, rtol=1e-9)
 
 
-def test_learned_rates_beat_the_best_fixed_one_and_a_single_hint_does_not_help() -> None:
-    table = quadratic_table(5, 0)
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return quadratic_table(5, 0)
+
+
+def test_learned_rates_beat_the_best_fixed_one_and_a_single_hint_does_not_help(
+    table: pd.DataFrame,
+) -> None:
     assert (table["mg"] < table["fixed"]).all()
     aligned = table[table["orientation"] == "axis-aligned"]
     assert (aligned["bmg"] < aligned["mg"]).all()
@@ -241,8 +249,9 @@ def test_learned_rates_beat_the_best_fixed_one_and_a_single_hint_does_not_help()
     np.testing.assert_allclose(best["bmg"], [0.889, 1.036, 0.875], atol=1e-3)
 
 
-def test_warning_rotated_curvature_takes_the_gain_of_bootstrapping_away() -> None:
-    table = quadratic_table(5, 0)
+def test_warning_rotated_curvature_takes_the_gain_of_bootstrapping_away(
+    table: pd.DataFrame,
+) -> None:
     turned = table[table["orientation"] == "rotated"]
     wins = (turned["bmg"] < turned["mg"]).groupby(turned["kappa"]).sum()
     assert wins.max() <= 2
