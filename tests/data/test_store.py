@@ -24,6 +24,7 @@ from metaprobe.data.store import Store, default_cache_dir
 from metaprobe.data.store_entry import Chain
 from metaprobe.data.store_files import Files
 from metaprobe.data.store_format import (
+    Record,
     decode_shard,
     join,
     split,

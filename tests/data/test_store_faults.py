@@ -235,6 +235,8 @@ def test_a_fault_at_any_call_loses_nothing_and_the_next_try_succeeds(
         held(store, key)
         if operation is read_old:
             assert killed or outcome is None, "a failing read is a miss, not an error"
+        if fault in (SHORT, NO_LINKS):
+            assert outcome is None, "this much has to be coped with"
         if not killed and fault is not READ_ONLY:
             assert not list(root.rglob(TEMPORARY + "*"))
         operation(store)
@@ -500,7 +502,7 @@ def test_a_file_that_merely_cannot_be_read_now_is_a_miss_and_stays(
 
     class OutOfHandles(NoSync):
         def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            if function is os.open:
+            if function is os.open and args[0].suffix == ".h5":
                 refuse(errno.EMFILE)()
             return super().call(function, *args, **kwargs)
 

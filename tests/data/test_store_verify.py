@@ -182,11 +182,13 @@ def test_prune_takes_quarantine_first(store: Store) -> None:
 
 def test_prune_works_only_where_the_tag_says_cache(store: Store) -> None:
     store.put(KEY, rows(1))
-    (store.root / "CACHEDIR.TAG").write_text("some other file")
-    with pytest.raises(StoreError) as refused:
-        prune(store, max_bytes=0, dry_run=False)
-    assert refused.value.code == "not-a-store"
-    assert same(store.get(KEY), rows(1))
+    tag = store.root / "CACHEDIR.TAG"
+    for spoil in (lambda: tag.write_text("some other file"), tag.unlink):
+        spoil()
+        with pytest.raises(StoreError) as refused:
+            prune(store, max_bytes=0, dry_run=False)
+        assert refused.value.code == "not-a-store"
+        assert same(store.get(KEY), rows(1))
 
 
 def test_prune_follows_no_link_and_deletes_no_strangers(store: Store, tmp_path: Path) -> None:
