@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..data.episodes import EpisodeList
 from ..data.store import Store
+from ..models.threads import one_thread
 from ..probes.cells import (
     Bits,
     CellName,
@@ -20,7 +21,7 @@ from ..probes.cells import (
     pixel_bits,
     shuffled_bits,
 )
-from ..probes.extract import BLOCK, Measurement, Moment, extract, one_thread
+from ..probes.extract import BLOCK, Measurement, Moment, extract
 
 HEADLINE = ProbeSettings()
 OTHER_PROBES: tuple[ProbeSettings, ...] = (ProbeSettings("class-mean"), ProbeSettings("nil"))

@@ -18,7 +18,8 @@ from ..data.store import Store
 from ..models.encoder import Encoder
 from ..models.norms import with_norm
 from ..models.tensors import image_tensor
-from .extract import CODE, one_thread
+from ..models.threads import one_thread
+from .extract import CODE
 
 SHARD = 2048
 """Images a shard of the store."""

@@ -9,9 +9,7 @@ of operations, so that the numbers do not depend on how many run side by side.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -32,6 +30,7 @@ from ..models.heads import HeadStart, starting_head
 from ..models.norms import NormMode, with_norm
 from ..models.rules import Rule
 from ..models.tensors import image_tensor, label_tensor
+from ..models.threads import one_thread
 
 BLOCK = 20
 """Episodes an entry of the store."""
@@ -319,25 +318,3 @@ def _to_rows(measurement: Measurement, block: EpisodeList, found: BlockFeatures)
 
 def _from_rows(rows: Embeddings, episodes: int) -> BlockFeatures:
     return BlockFeatures(rows.features.reshape(episodes, 2, -1, rows.dim), rows.extras)
-
-
-_threads_lock = threading.Lock()
-_threads_users: list[int] = []
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread: small operations lose by sharing, and sums keep their order.
-
-    The setting is the process's; it comes back when the last of those inside leaves.
-    """
-    with _threads_lock:
-        _threads_users.append(torch.get_num_threads())
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        with _threads_lock:
-            before = _threads_users.pop()
-            if not _threads_users:
-                torch.set_num_threads(before)

@@ -14,7 +14,13 @@ from typing import Any
 from ...data.store import Store
 from .study import Claim, Settings, Study
 
-STUDIES: tuple[str, ...] = ("starshak2022",)
+STUDIES: tuple[str, ...] = (
+    "starshak2022",
+    "bernacchia2021",
+    "collins2022",
+    "ji2020",
+    "flennerhag2023",
+)
 """Names of the studies, in reading order."""
 
 __all__ = ["STUDIES", "Claim", "Settings", "Study", "run_study"]

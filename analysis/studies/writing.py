@@ -59,7 +59,7 @@ def study_markdown(study: Study, *, figures: str = "") -> str:
 
 def markdown_table(table: pd.DataFrame) -> str:
     """A data frame as a Markdown table, numbers to four digits."""
-    rows = [[_number(v) for v in row] for row in table.itertuples(index=False)]
+    rows = [[number(v) for v in row] for row in table.itertuples(index=False)]
     lines = [list(map(str, table.columns)), ["---"] * len(table.columns), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -90,21 +90,26 @@ def write_figures(study: Study, folder: Path) -> list[Path]:
 
 
 def _row(claim: Claim) -> str:
-    interval = "–"
-    if claim.interval is not None:
-        interval = f"{claim.interval[0]:+.4g} to {claim.interval[1]:+.4g} {claim.unit}".rstrip()
     published = "not obtainable" if claim.published is None else claim.published
     cells = (
         f"**{claim.id}** {claim.statement}",
         f"{published} ({claim.published_status})",
         claim.measured,
-        interval,
+        claim_interval(claim),
         f"**{claim.verdict}**",
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _number(value: Any) -> str:
+def claim_interval(claim: Claim) -> str:
+    """The interval in words; a dash where there is none."""
+    if claim.interval is None:
+        return "–"
+    return f"{claim.interval[0]:+.4g} to {claim.interval[1]:+.4g} {claim.unit}".rstrip()
+
+
+def number(value: Any) -> str:
+    """A table's entry, numbers to four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -13,6 +13,9 @@ from .options import Cache, Jobs, Json, NoCache, Seed, one_of, open_store, proce
 
 def study(
     names: Annotated[list[str] | None, typer.Argument(help="Author and year of the paper.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All studies [default when none is named].")
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats, wider intervals.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for study.json, page and figures.")
@@ -28,11 +31,12 @@ def study(
     Example: metaprobe study starshak2022 --quick --out study
     """
     from ..analysis.studies import STUDIES, run_study
+    from ..analysis.studies.page import write_page
     from ..analysis.studies.study import Settings
     from ..analysis.studies.writing import ledger, study_json, write_study
     from ..data.files import require_writable
 
-    wanted = [one_of(n, "study", *STUDIES) for n in names or STUDIES]
+    wanted = [one_of(n, "study", *STUDIES) for n in (STUDIES if every else names or STUDIES)]
     if out is not None:
         require_writable(out)
     kept = open_store(cache, no_cache)
@@ -44,6 +48,8 @@ def study(
             done.append(found)
             if out is not None:
                 write_study(found, out / name if len(wanted) > 1 else out)
+    if out is not None:
+        write_page(done, out)
     if as_json:
         plain = [study_json(found) for found in done]
         typer.echo(json.dumps(plain[0] if len(plain) == 1 else plain, allow_nan=False))
