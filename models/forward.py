@@ -17,6 +17,7 @@ two agree to rounding (a test holds them to 1e-9 in float64, second order too).
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -91,15 +92,15 @@ def looped(body: nn.Module) -> Features:
 def grouped(body: nn.Module) -> Features:
     """Episodes as channel groups of one network."""
     buffers = dict(body.named_buffers())
+    twin = functools.cache(functools.partial(widen, body))  # copying a network is not cheap
 
     def features(params: Params, images: Tensor) -> Tensor:
         episodes, rows, channels, height, width = images.shape
-        wide = widen(body, episodes)
         own = {n: p.flatten(0, 1) for n, p in _body_only(params).items()}
         still = {n: b.repeat(episodes) for n, b in buffers.items() if b.ndim}
         x = images.transpose(0, 1).reshape(rows, episodes * channels, height, width)
         x = x.contiguous(memory_format=torch.channels_last)
-        out: Tensor = functional_call(wide, {**own, **still}, (x,))
+        out: Tensor = functional_call(twin(episodes), {**own, **still}, (x,))
         return out.reshape(rows, episodes, -1).transpose(0, 1)
 
     return features
