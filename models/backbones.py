@@ -129,7 +129,7 @@ def build_backbone(architecture: Mapping[str, Any], *, seed: int = 0) -> nn.Modu
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return BACKBONES[name](**arguments)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise CheckpointError(
             f"architecture {name!r} does not take these arguments: {error}",
             code="unknown-architecture",
