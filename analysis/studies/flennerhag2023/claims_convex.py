@@ -176,7 +176,7 @@ def convergence(settings: Settings) -> Section:
 
 def guarantees(settings: Settings) -> Section:
     """C5, C6: the bounds hold everywhere; AdaGrad needs no scale."""
-    draws, steps = 150, 300
+    draws, steps = 80 if settings.quick else 150, 300
     ratios = bound_ratios(settings.seed, draws, steps)
     broken = int(((ratios["B1"] > 1 + 1e-9) | (ratios["B2"] > 1)).sum())
     factors = (1e-3, 1.0, 1e3)

@@ -13,7 +13,8 @@ from metaprobe.analysis.studies.flennerhag2023.ledger import (
     mean_interval,
     share_interval,
 )
-from metaprobe.analysis.studies.study import Settings
+from metaprobe.analysis.studies.flennerhag2023.page import ANSWER, answer
+from metaprobe.analysis.studies.study import Claim, Settings
 
 # The ledger
 
@@ -37,6 +38,16 @@ def test_intervals_are_the_textbook_ones() -> None:
     assert (low, high) == pytest.approx((2 - 4.30265 / 3**0.5, 2 + 4.30265 / 3**0.5), abs=1e-4)
     assert share_interval(0, 150) == pytest.approx((0, 1 - 0.025 ** (1 / 150)))
     assert share_interval(8, 8) == pytest.approx((0.025 ** (1 / 8), 1))
+
+
+def test_the_answer_says_only_what_was_supported() -> None:
+    def with_verdict(name: str, low: float) -> Claim:
+        return claim(name, "s", [between("x", 0.0, low)])
+
+    claims = [with_verdict(name, -1.0) for name, _ in ANSWER if name != "C7"]
+    text = answer([*claims, with_verdict("C7", 1.0)])
+    assert "diverge" not in text
+    assert text.endswith("Not confirmed: C7 REFUTED.")
 
 
 def test_the_face_is_two_names() -> None:
