@@ -172,10 +172,11 @@ def _read_bytes(path: Path) -> bytes:
         raise CheckpointError(
             f"{str(path)!r} cannot be opened: {error.strerror}", code="cannot-open"
         ) from error
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise CheckpointError(f"{str(path)!r} is not a regular file", code="not-a-file")
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise CheckpointError(f"{str(path)!r} is not a regular file", code="not-a-file")
         if status.st_size > LARGEST:
             raise CheckpointError(
                 f"{str(path)!r} holds {status.st_size} bytes; {LARGEST} are allowed",

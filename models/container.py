@@ -27,9 +27,9 @@ def encode(tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> bytes:
         tensors: By name.
         words: Its metadata.
     """
-    raw = save({n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}, dict(words))
+    raw = save({n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()})
     start = 8 + int.from_bytes(raw[:8], "little")
-    header = {**json.loads(raw[8:start]), "__metadata__": dict(sorted(words.items()))}
+    header = {"__metadata__": dict(sorted(words.items())), **json.loads(raw[8:start])}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # the values stay aligned
     return len(text).to_bytes(8, "little") + text + raw[start:]
