@@ -133,7 +133,7 @@ def draw_sweep(setting: Setting, table: pd.DataFrame) -> Figure:
             ax.axvline(0.0, color="0.8", lw=1, zorder=0)
             ax.axvline(best[panel], color=LEADING, lw=1, ls=":", zorder=0)
             ax.annotate(
-                f"leading order's best {best[panel]:+.3f}",
+                f"best {best[panel]:+.3f}".replace("-", "−"),
                 (best[panel], 0.97),
                 xycoords=("data", "axes fraction"),
                 xytext=(5, 0),

@@ -27,6 +27,10 @@ from .setting import Form, RegimeError, Setting, checked_form
 # Where the search walks: far beyond any optimum seen (−2e1) and fine enough for tiny ones.
 WALK = -np.logspace(-6, 6, 721)
 
+# Where the next order in 1/m tilts the leading one by more than this share between rate 0 and the
+# minimum, it was seen to misplace the minimum.
+LARGEST_CORRECTION = 0.3
+
 
 def optimal_rates(
     *,
@@ -140,13 +144,8 @@ def _first_minimum(setting: Setting, form: Form) -> float:
 
     values = np.concatenate([moved(np.zeros(1)), moved(WALK)])
     uphill = np.flatnonzero(np.diff(values) >= 0.0)
-    if len(uphill) == 0 or values[uphill[0]] < 0.0:
-        raise RegimeError(
-            f"the {form} form has no minimum left of zero at n_val·tasks = {setting.rows}, dim = "
-            f"{setting.dim}, tasks = {setting.tasks}: its expansion has broken down; use "
-            "form='leading' or simulate",
-            code="expansion",
-        )
+    if len(uphill) == 0:
+        raise _broken(setting, "no minimum left of zero")
     place = int(uphill[0])
     if place == 0:
         return 0.0
@@ -157,4 +156,18 @@ def _first_minimum(setting: Setting, form: Form) -> float:
         method="bounded",
         options={"xatol": 1e-10},
     )
-    return float(found.x)
+    best = np.array(found.x)
+    if setting.regime == "under" and form == "refined":
+        at = np.array([best, 0.0])
+        there, at_zero = moved(at) / displacement(setting, at, form="leading")
+        if abs(there / at_zero - 1.0) > LARGEST_CORRECTION:
+            raise _broken(setting, f"a correction of {there / at_zero - 1.0:+.0%} at its minimum")
+    return float(best)
+
+
+def _broken(setting: Setting, symptom: str) -> RegimeError:
+    return RegimeError(
+        f"the refined form has {symptom}, with tasks = {setting.tasks}, n_val = {setting.n_val} and "
+        f"dim = {setting.dim}: its expansion has broken down; use form='leading' or simulate",
+        code="expansion",
+    )

@@ -18,16 +18,16 @@ FIGURE_2_RATES = np.linspace(-2.0, 2.0, 41)
 FIGURE_3_RATES = np.linspace(-0.5, 0.5, 41)
 
 CAPTIONS = {
-    "figure-2": "Loss on a new task when the judged rows are fewer than the weights (figure 2 of "
-    "the paper): lowest at a positive rate on the new task (a) but at a negative rate in "
-    "meta-training (b); exact simulation lies on the refined form, a little above the paper's "
-    "leading order.",
+    "figure-2": "Loss on a new task when the judged rows (validation rows of all training tasks "
+    "together) are fewer than the weights, figure 2 of the paper: lowest at a positive rate on the "
+    "new task (a), at a negative rate in meta-training (b). Exact simulation lies on the refined "
+    "form, a little above the paper's leading order, whose best rate is dotted.",
     "figure-3": "The same with more judged rows than weights (figure 3 of the paper, with σ = ν = "
     "1; the 0.2 of its caption would give a loss 25 times smaller than its axis shows): the best "
     "rate in meta-training is still negative, but small.",
     "signs": "Displacement V of the learnt start over the training rate by exact simulation, a "
     "curve for each random setting, 0 at rate 0 and −1 at its lowest point (triangle); rates in "
-    "units of the leading order's prediction, which is −1.",
+    "units of the leading order's prediction, which is −1. Large positive rates may gain too, less.",
     "limits": "Where the headline stops; triangles mark lowest points. L1: the same rate in "
     "training and testing is best positive. L2: with unequal inputs noise wants a negative rate, "
     "task differences a positive one. L3: in a tangent network with little label noise negative "
@@ -139,7 +139,10 @@ def _answer(claims: dict[str, Claim]) -> str:
     if claims["L2"].verdict == "SUPPORTED":
         stops.append("with inputs of unequal variance differences between tasks want it positive")
     if claims["L3"].verdict != "SUPPORTED":
-        stops.append(f"for a network near its start the negative sign is {claims['L3'].verdict}")
+        stops.append(
+            "that a negative rate is best for a network near its start is "
+            f"{claims['L3'].verdict} at the sizes tried"
+        )
     return f"{headline} It stops there: {'; '.join(stops)}." if stops else headline
 
 
