@@ -64,6 +64,7 @@ def results_page() -> str:
             list(shipped()), AuditSettings(episodes=EPISODES), store=store, jobs=jobs, progress=told
         )
     write_figures(study, DOCS / "results")
+    picture()
     return "\n".join(
         [
             "# Results on the shipped checkpoints\n",
@@ -103,6 +104,21 @@ def audit_table(found: Any) -> str:
         f"{floors.pixels.value:.3f}, shuffled labels {floors.shuffled_labels.value:.3f}."
     )
     return "\n".join(lines) + "\n"
+
+
+def picture() -> None:
+    """The README's picture: the phases of the two checkpoints of the demo."""
+    from metaprobe.analysis.audit import AuditSettings, audit
+    from metaprobe.analysis.result import AuditSet
+    from metaprobe.cli.options import processors
+    from metaprobe.data.store import Store
+
+    names = ["maml-glyphs-s0", "meta-sgd-glyphs-s0"]
+    found = audit(names, AuditSettings(), store=Store(), jobs=processors())
+    assert isinstance(found, AuditSet)
+    (DOCS / "images").mkdir(exist_ok=True)
+    metadata = {"Date": None, "Creator": None}
+    found.plot("phases").savefig(DOCS / "images" / "phases.svg", metadata=metadata)
 
 
 CARD_EPISODES = 300

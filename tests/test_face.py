@@ -3,8 +3,9 @@
 import subprocess
 import sys
 
-import metaprobe
 import pytest
+
+import metaprobe
 
 
 def test_the_face_has_at_most_twenty_sorted_names() -> None:
