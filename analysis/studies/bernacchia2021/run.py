@@ -124,9 +124,9 @@ def _answer(claims: dict[str, Claim]) -> str:
     if over.verdict == under.verdict == "SUPPORTED":
         headline = (
             "Negative, for a linear model whose inputs all have the same variance: at every random "
-            "setting tried some negative rate beats zero and every positive rate, with fewer "
-            "judged rows than weights and with more. It makes the learnt start less sensitive to "
-            "label noise."
+            "setting tried some negative rate beats zero and every positive rate, whether the rows "
+            "that judge training (the validation rows of all tasks together) are fewer than the "
+            "weights or more. It makes the learnt start less sensitive to label noise."
         )
     else:
         headline = (
