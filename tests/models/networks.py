@@ -30,11 +30,11 @@ SUPPORT_ROWS = WAY * SHOT
 class SupportNorm(nn.BatchNorm2d):
     """Batch normalisation by the statistics of the leading rows: a second implementation."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        rows = x[:SUPPORT_ROWS].transpose(0, 1).flatten(1)
+    def forward(self, input: Tensor) -> Tensor:
+        rows = input[:SUPPORT_ROWS].transpose(0, 1).flatten(1)
         var, mean = torch.var_mean(rows, dim=1, correction=0)
         scale = self.weight / (var + self.eps).sqrt()
-        return x * scale.view(-1, 1, 1) + (self.bias - mean * scale).view(-1, 1, 1)
+        return input * scale.view(-1, 1, 1) + (self.bias - mean * scale).view(-1, 1, 1)
 
 
 def generator(seed: int) -> torch.Generator:

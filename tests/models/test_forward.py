@@ -132,13 +132,13 @@ def _way(word: str) -> Way:
 class Concatenating(nn.Sequential):
     """Each of its layers may be grouped; what it does with them may not."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([x, self[0](x)], dim=1)
+    def forward(self, input: Tensor) -> Tensor:
+        return torch.cat([input, self[0](input)], dim=1)
 
 
 class Reversing(nn.Conv2d):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.flip(1))
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.flip(1))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -99,6 +101,11 @@ def test_a_mode_that_cannot_be_is_refused(mode: NormMode, code: str) -> None:
     assert refused.value.code == code
 
 
+def keeping(into: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    """A hook that keeps what a layer receives."""
+    return lambda module, args: into.append(args[0])
+
+
 def test_calibration_stores_the_averages_over_the_batches() -> None:
     """Mean, and unbiased variance, of each layer's input under batch statistics."""
     body = build_backbone(CONV4, seed=1).double()
@@ -106,8 +113,7 @@ def test_calibration_stores_the_averages_over_the_batches() -> None:
     inputs: dict[str, list[Tensor]] = {}
     for name, layer in body.named_modules():
         if isinstance(layer, nn.BatchNorm2d):
-            kept = inputs.setdefault(name, [])
-            layer.register_forward_pre_hook(lambda module, args, kept=kept: kept.append(args[0]))
+            layer.register_forward_pre_hook(keeping(inputs.setdefault(name, [])))
     with torch.no_grad():
         for batch in batches:
             body(batch)
