@@ -103,6 +103,10 @@ def audit_table(found: Any) -> str:
         f"\nFloors on the same tasks: untrained encoder {floors.untrained.value:.3f}, raw pixels "
         f"{floors.pixels.value:.3f}, shuffled labels {floors.shuffled_labels.value:.3f}."
     )
+    lines.append(
+        "\nANIL moves the head alone, so its features cannot change. NAL has no head for episodes, "
+        "so it adapts from a head of zeros."
+    )
     return "\n".join(lines) + "\n"
 
 

@@ -48,7 +48,7 @@ def starting_head(start: HeadStart, stored: Params, support: Tensor, way: int, s
         if outputs != way:
             raise CheckpointError(
                 f"the stored head has {outputs} outputs and the episodes have {way} classes; "
-                f"choose --way {outputs}, or --head class-means",
+                f"choose --way {outputs}, or --head zeros",
                 code="head-way",
             )
         return {n: p.expand(episodes, *p.shape) for n, p in stored.items()}
@@ -62,12 +62,14 @@ def starting_head(start: HeadStart, stored: Params, support: Tensor, way: int, s
 
 
 def default_head(stored: Params, way: int) -> HeadStart:
-    """The stored head where it fits the way, else class means.
+    """The stored head where it fits the way, else zeros.
+
+    Class means can fit a one-shot support so surely that no gradient is left.
 
     >>> default_head({}, 5)
-    'class-means'
+    'zeros'
     """
-    return "stored" if _outputs(stored) == way else "class-means"
+    return "stored" if _outputs(stored) == way else "zeros"
 
 
 def class_means(support: Tensor, way: int, shot: int) -> Tensor:

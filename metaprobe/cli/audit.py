@@ -36,7 +36,7 @@ def audit(
     ] = None,
     head: Annotated[
         str | None,
-        typer.Option(help="stored, class-means or zeros [default: stored, where it fits]."),
+        typer.Option(help="stored, class-means or zeros [default: stored if it fits, else zeros]."),
     ] = None,
     probe: Annotated[str, typer.Option(help="knn, class-mean or nil.")] = "knn",
     k: Annotated[int, typer.Option("-k", "--neighbours", help="Neighbours that vote.")] = 1,

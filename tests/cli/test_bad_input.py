@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from metaprobe.models.checkpoint import shipped
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+
+from metaprobe.models.checkpoint import shipped
 
 from .conftest import Command, Outcome
 
@@ -66,7 +66,7 @@ def test_nan_weights_are_refused_by_name(command: Command, tmp_path: Path) -> No
         (("--data", "nonsense"), ("nonsense", "glyphs", "digits")),
         (("--split", "nonsense"), ("nonsense", "validation")),
         (("--way", "300"), ("399 classes", "--way")),
-        (("--way", "7", "--head", "stored"), ("5 outputs", "--way 5", "class-means")),
+        (("--way", "7", "--head", "stored"), ("5 outputs", "--way 5", "--head zeros")),
         (("--query", "19"), ("21 images", "--query")),
         (("-k", "6"), ("k=6", "gallery of 5")),
         (("--norm", "layer"), ("layer", "batch, running, support")),

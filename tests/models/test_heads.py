@@ -62,5 +62,5 @@ def test_an_unknown_start_is_refused() -> None:
 
 def test_the_stored_head_is_used_where_it_fits() -> None:
     assert default_head(STORED, 5) == "stored"
-    assert default_head(STORED, 3) == "class-means"
-    assert default_head({}, 5) == "class-means"
+    assert default_head(STORED, 3) == "zeros"
+    assert default_head({}, 5) == "zeros"
