@@ -11,6 +11,7 @@ from metaprobe.data.errors import CheckpointError
 from metaprobe.models.checkpoint import read_checkpoint, shipped
 from metaprobe.models.container import decode, encode
 from metaprobe.models.encoder import load_encoder
+from metaprobe.models.recipe import read_recipe
 from metaprobe.models.rules import Rule
 
 from .runs import tiny_recipe, trained
@@ -134,3 +135,12 @@ def test_every_shipped_checkpoint_loads_by_name(name: str) -> None:
     assert encoder.load_report.coverage == 1
     assert encoder.checkpoint is not None
     assert Path(encoder.checkpoint.path).stat().st_size < 2**20
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_shipped_checkpoint_is_of_a_committed_recipe(name: str) -> None:
+    metadata = read_checkpoint(name).metadata
+    learner, seed = metadata["rule"]["learner"], metadata["seed"]
+    assert name == f"{learner}-glyphs-s{seed}"
+    recipe = read_recipe(shipped()[name].parent / "recipes" / f"{learner}.toml", seed=seed)
+    assert metadata["recipe"] == recipe.model_dump()
