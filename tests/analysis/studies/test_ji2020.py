@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -24,6 +25,8 @@ from metaprobe.analysis.studies.ji2020.budget import (
     moderate_steps_are_cheapest,
 )
 from metaprobe.analysis.studies.ji2020.contraction import (
+    always_falling,
+    body_gradient_reaches_the_limit,
     extremes,
     head_gradient_contracts,
 )
@@ -480,6 +483,22 @@ def test_a_bound_that_fails_is_refuted_by_the_rule_itself() -> None:
     data = measured().forgetting
     broken = type(data)(data.steps, data.norm, data.ratio * 10, data.factor)
     assert head_gradient_contracts(broken).verdict == "REFUTED"
+
+
+def test_the_body_gradient_obeys_its_derived_bound_and_the_bound_has_the_right_rate() -> None:
+    data = measured().hypergradient
+    for error, bound in ((data.error, data.bound), (data.faster, data.faster_bound)):
+        assert np.all(error <= bound + 1e-9)
+    broken = replace(data, bound=data.bound / 1e6)
+    assert body_gradient_reaches_the_limit(broken).verdict == "REFUTED"
+
+
+def test_a_monotone_error_ratio_is_not_claimed() -> None:
+    """The error may dip below its rate and come back; only the bound is claimed."""
+    steps = np.arange(6.0)[:, None]
+    dip = np.array([1, 1, 1, 0.1, 1, 0.9])[:, None] * steps * 0.9**steps
+    assert not always_falling(dip, 0.9)[0]
+    assert "must not be made" in body_gradient_reaches_the_limit(measured().hypergradient).note
 
 
 def test_without_strong_convexity_the_heads_gradient_does_not_vanish() -> None:
