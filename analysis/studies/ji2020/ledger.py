@@ -46,7 +46,7 @@ class Sizes:
 def sizes(settings: Settings) -> Sizes:
     """The sizes of the quick and of the full run."""
     if settings.quick:
-        return Sizes(settings.seed, 16, 16, 8, 12, 4, 600, 24)
+        return Sizes(settings.seed, 16, 16, 8, 12, 8, 400, 24)
     return Sizes(settings.seed, 64, 64, 32, 48, 16, 2000, 96)
 
 

@@ -139,7 +139,7 @@ def random_problem(
     alpha=st.floats(-0.3, 0.5),
     steps=st.integers(0, 8),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_recursion_is_autodiff_through_the_unrolled_loop(
     seed: int, n: int, d: int, ways: int, kind: str, alpha: float, steps: int
 ) -> None:
@@ -609,7 +609,7 @@ def test_few_steps_never_reach_what_a_moderate_number_reaches() -> None:
     n_query=st.integers(1, 12),
     steps=st.integers(0, 4),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_cost_formulas_are_pytorchs_own_count(
     method: Method, layers: list[int], ways: int, n_support: int, n_query: int, steps: int
 ) -> None:
