@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -94,7 +95,7 @@ def measure(
     ]
     found: list[list[_Block]] = [[] for _ in measurements]
     with one_thread():
-        blocks: Iterator[_Block] = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
+        blocks: Any = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
             delayed(_block)(measurements[m], block, first, wanted[m], store, probe)
             for m, block, first in work
         )
@@ -129,7 +130,9 @@ def _block(
     with one_thread():
         found, computed = extract(measurement, block, store, moments)
     galleries: tuple[Gallery, ...] = ("support", "fresh")
-    cells = {g: cell_bits(found, block, g, probe) for g in galleries}
+    cells: dict[Gallery, dict[CellName, Bits]] = {
+        g: cell_bits(found, block, g, probe) for g in galleries
+    }
     others: dict[str, dict[CellName, Bits]] = {
         p.name: cell_bits(found, block, "support", p) for p in OTHER_PROBES
     }

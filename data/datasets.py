@@ -86,11 +86,10 @@ def _glyphs(split: str, cache: Path) -> LabelledImages:
     key = key_hash({"glyphs": glyphs.VERSION, "fonts": glyphs.fonts_hash(), **asdict(recipe)})
     folder = cache / "datasets" / f"glyphs-{key[:16]}"
     if not (folder / f"{split}.npz").is_file():
-        for name, part in glyphs.build(recipe).items():
-            if name == split:
-                wanted = part
+        built = glyphs.build(recipe)
+        for name, part in built.items():
             _keep(folder / f"{name}.npz", part)
-        return wanted
+        return built[split]
     kept = read_arrays(folder / f"{split}.npz", "all")
     return LabelledImages(
         "glyphs", split, kept.images, kept.labels, kept.ids, kept.classes, kept.groups

@@ -45,5 +45,5 @@ def digits(split: str = "all", *, size: int = 28) -> LabelledImages:
 def _table() -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     from sklearn.datasets import load_digits  # slow to import, and only needed here
 
-    bunch = load_digits()
-    return np.concatenate([bunch.data, bunch.target[:, None]], axis=1)
+    images, labels = load_digits(return_X_y=True)
+    return np.column_stack([np.asarray(images), np.asarray(labels)])

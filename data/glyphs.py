@@ -200,7 +200,8 @@ def sample(
     shear = np.stack([one, lean[:, 0], lean[:, 1], one], axis=-1).reshape(n, 2, 2)
     matrices = rotate @ shear * zoom[:, :, None]
     shifts = rng.uniform(-2 * recipe.shift, 2 * recipe.shift, (n, 2))
-    blurred = gaussian_filter(canvases.astype(np.float32) / 255, (0, 0.9, 0.9))
+    ink = canvases.astype(np.float32) / 255
+    blurred: NDArray[np.float32] = gaussian_filter(ink, (0, 0.9, 0.9)).astype(np.float32)
     images = warp(blurred[face], matrices, shifts, recipe.size)
     images += recipe.noise * rng.standard_normal(images.shape).astype(np.float32)
     return (np.clip(images, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -151,7 +151,7 @@ def extract(
         kept = store.get(measurement.key(block, moment)) if store else None
         if kept is not None:
             found[moment] = _from_rows(kept, len(block))
-    missing = tuple(m for m in moments if m not in found)
+    missing: tuple[Moment, ...] = tuple(m for m in moments if m not in found)
     if missing:
         computed = compute(measurement, block, missing)
         for moment, features in computed.items():
