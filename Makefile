@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-browser check bench results docs clean
+.PHONY: demo test test-slow test-browser check bench results cards docs clean
 
 .venv/.base: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -42,6 +42,9 @@ bench: .venv/.dev
 
 results: .venv/.base
 	$(BIN)/python docs/generate.py results
+
+cards: .venv/.base
+	$(BIN)/python docs/generate.py cards
 
 docs: .venv/.base
 	$(BIN)/python docs/generate.py cli

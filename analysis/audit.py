@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,10 +19,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from ..data.datasets import open_dataset
+from ..data.datasets import BUILT_IN, open_dataset
 from ..data.episodes import EpisodeList, draw_episodes
-from ..data.errors import MetaprobeError
+from ..data.errors import CheckpointError, DataError, MetaprobeError
 from ..data.files import write_whole
 from ..data.fit import fit_images
 from ..data.images import LabelledImages
@@ -38,7 +39,7 @@ from .contrasts import contrasts
 from .effects import Effect, effects, shares
 from .measured import HEADLINE, Measured, Progress, measure, pixels
 from .rates import rates_table
-from .result import Audit, AuditSet, Contrast
+from .result import Audit, AuditSet, Contrast, as_set
 from .verdicts import SESOI
 
 BOTH: tuple[Moment, ...] = ("init", "adapted")
@@ -121,6 +122,10 @@ def audit(
     sources = [checkpoints] if isinstance(checkpoints, str | Path | Encoder) else [*checkpoints]
     if not sources:
         raise MetaprobeError("no checkpoint was given; name one or more", code="no-checkpoint")
+    if asked.episodes < 2:
+        raise MetaprobeError(
+            f"episodes is {asked.episodes}; an interval needs 2 or more", code="episodes-small"
+        )
     if not asked.sesoi > 0:
         raise MetaprobeError(
             f"the smallest effect of interest is {asked.sesoi}; a share above 0 is needed",
@@ -148,7 +153,7 @@ def audit_each(
     began = time.perf_counter()
     shared = {shape: draw(asked, shape) for shape in {e.shape for e in encoders}}
     measurements = [plan(encoder, asked, shared[encoder.shape]) for encoder in encoders]
-    floors = {m.encoder.architecture_text: untrained(m) for m in measurements}
+    floors = {_floor_of(m): untrained(m) for m in measurements}
     found = measure(
         [*measurements, *floors.values()],
         store,
@@ -165,9 +170,7 @@ def audit_each(
         forward_passes=sum(f.computed for f in found),
         cached_entries=sum(f.read for f in found),
     )
-    audits = tuple(
-        conclude(one, low[one.measurement.encoder.architecture_text], asked, run) for one in own
-    )
+    audits = tuple(conclude(one, low[_floor_of(one.measurement)], asked, run) for one in own)
     return audits, own
 
 
@@ -190,9 +193,14 @@ def draw(asked: AuditSettings, shape: tuple[int, int, int]) -> Drawn:
     data, how = fit_images(open_dataset(asked.data, asked.split), shape, resize=asked.resize)
     off, off_how = data, how
     if asked.off_data is not None:
-        name, _, split = asked.off_data.partition("/")
-        far = open_dataset(name, split or ("all" if name == "digits" else asked.split))
-        off, off_how = fit_images(far, shape, resize=asked.resize)
+        off, off_how = fit_images(_open_far(asked), shape, resize=asked.resize)
+        shared = sorted(set(off.classes) & set(data.classes))
+        if off.name == data.name and shared:
+            raise DataError(
+                f"{asked.off_data!r} shares {len(shared)} classes with the on-task data (first "
+                f"{shared[0]!r}); T and T′ need classes apart",
+                code="classes-shared",
+            )
     drawn = draw_episodes(
         data,
         asked.episodes,
@@ -205,9 +213,30 @@ def draw(asked: AuditSettings, shape: tuple[int, int, int]) -> Drawn:
     return Drawn(data, off, drawn, how if how == off_how else f"{how}; off-task {off_how}")
 
 
+def _open_far(asked: AuditSettings) -> LabelledImages:
+    """The data of T′: a name, ``NAME/SPLIT``, or a path."""
+    source = asked.off_data or asked.data
+    name, _, split = source.partition("/")
+    if name in BUILT_IN:
+        whole = asked.split if asked.split in BUILT_IN[name] else "all"
+        return open_dataset(name, split or ("all" if name == "digits" else whole))
+    return open_dataset(source, asked.split)
+
+
 def plan(encoder: Encoder, asked: AuditSettings, drawn: Drawn) -> Measurement:
-    """What the settings mean for one encoder."""
+    """What the settings mean for one encoder.
+
+    Raises:
+        CheckpointError: If its learned rates are for a head of another width.
+    """
     own = encoder.rule
+    learned = encoder.rates.get("head.weight")
+    if learned is not None and learned.ndim == 2 and len(learned) != asked.way:
+        raise CheckpointError(
+            f"the learned rates of {encoder.name!r} are for {len(learned)} classes and the episodes "
+            f"have {asked.way}; choose --way {len(learned)}",
+            code="rates-way",
+        )
     rule = own if asked.steps is None else replace(own, steps=asked.steps)
     return Measurement(
         encoder=encoder,
@@ -216,10 +245,16 @@ def plan(encoder: Encoder, asked: AuditSettings, drawn: Drawn) -> Measurement:
         episodes=drawn.episodes,
         rule=rule,
         norm=asked.norm or encoder.norm,
-        head=asked.head or default_head(encoder.head, asked.way),
+        head=asked.head or default_head(encoder.head, asked.way, moves=rule.moves("head.weight")),
         device=pick_device(asked.device),
         preprocessing=drawn.preprocessing,
     )
+
+
+def _floor_of(measurement: Measurement) -> tuple[object, ...]:
+    """What an untrained encoder's features depend on: encoders that agree share a floor."""
+    encoder = measurement.encoder
+    return encoder.architecture_text, encoder.shape, measurement.norm
 
 
 def untrained(measurement: Measurement) -> Measurement:
@@ -270,6 +305,14 @@ def conclude(found: Measured, floor: Measured, asked: AuditSettings, run: parts.
             strip_report=encoder.strip_report.to_json() if encoder.strip_report else {},
         ),
         data=_data(measurement.data),
+        off_data=_data(measurement.off_data),
+        preprocessing=measurement.preprocessing,
+        probe=parts.ProbeUsed(
+            name=asked.probe.name,
+            k=asked.probe.k,
+            metric=asked.probe.metric,
+            weights=asked.probe.weights,
+        ),
         episodes=parts.Episodes(
             n=len(episodes),
             way=way,
@@ -305,6 +348,11 @@ def conclude(found: Measured, floor: Measured, asked: AuditSettings, run: parts.
         rates=None
         if found.trace is None or found.reach is None
         else rates_table(encoder, measurement.moved, found.trace, found.reach),
+        bits=parts.Bits(
+            cells={c: parts.packed(b) for c, b in bits.items()},
+            classes_on=_nested(episodes.on.classes),
+            classes_off=_nested(_apart(episodes)),
+        ),
         per_episode=parts.PerEpisode(
             on=_differences(bits["adapted_on"], bits["init_on"]),
             off=_differences(bits["adapted_off"], bits["init_off"]),
@@ -314,14 +362,39 @@ def conclude(found: Measured, floor: Measured, asked: AuditSettings, run: parts.
     )
 
 
+def reread(kept: Audit) -> parts.Reading:
+    """Cells, effects and verdicts again, from the bits an audit keeps and nothing else."""
+    size = (kept.episodes.n, kept.episodes.way * kept.episodes.query)
+    bits = (
+        {c: parts.unpacked(text, size) for c, text in kept.bits.cells.items()} if kept.bits else {}
+    )
+    classes = (kept.bits.classes_on, kept.bits.classes_off) if kept.bits else ((), ())
+    on, off = (np.asarray(c, dtype=np.int64) for c in classes)
+    return _reading(bits, on, off, kept.sesoi, kept.episodes.seed)
+
+
 def reading(
-    bits: dict[CellName, Bits], episodes: EpisodeList, asked: AuditSettings
+    bits: Mapping[CellName, Bits], episodes: EpisodeList, asked: AuditSettings
 ) -> parts.Reading:
     """Cells, phases and effects from bits."""
-    cells = cells_with_intervals(bits, episodes)
-    found = effects(
-        dict(bits), episodes.on.classes, _apart(episodes), sesoi=asked.sesoi, seed=asked.seed
+    return _reading(
+        {str(c): b for c, b in bits.items()},
+        episodes.on.classes,
+        _apart(episodes),
+        asked.sesoi,
+        asked.seed,
     )
+
+
+def _reading(
+    bits: Mapping[str, Bits],
+    classes_on: NDArray[np.int64],
+    classes_off: NDArray[np.int64],
+    sesoi: float,
+    seed: int,
+) -> parts.Reading:
+    cells = _cells(bits, classes_on, classes_off)
+    found = effects(bits, classes_on, classes_off, sesoi=sesoi, seed=seed)
     told = {}
     for name, e in found.items():
         told[name] = parts.Effect(
@@ -342,7 +415,7 @@ def reading(
             bca_high=e.bca_interval.high,
             p_sign_flip=e.p_sign_flip,
             p_mcnemar=e.mcnemar_p,
-            sentence=_sentence(e, asked.sesoi),
+            sentence=_sentence(e, sesoi),
         )
     return parts.Reading(cells=cells, phases=parts.Phases.of(cells), effects=parts.Effects(**told))
 
@@ -360,9 +433,15 @@ def _sentence(effect: Effect, sesoi: float) -> str:
     return f"{said}: UNRESOLVED; {more} would settle it."
 
 
-def cells_with_intervals(bits: dict[CellName, Bits], episodes: EpisodeList) -> parts.Cells:
+def cells_with_intervals(bits: Mapping[CellName, Bits], episodes: EpisodeList) -> parts.Cells:
     """The four accuracies with intervals for new classes."""
-    found = shares(dict(bits), episodes.on.classes, _apart(episodes))
+    return _cells({str(c): b for c, b in bits.items()}, episodes.on.classes, _apart(episodes))
+
+
+def _cells(
+    bits: Mapping[str, Bits], classes_on: NDArray[np.int64], classes_off: NDArray[np.int64]
+) -> parts.Cells:
+    found = shares(bits, classes_on, classes_off)
     return parts.Cells(
         **{
             c: parts.Share(value=s.value, ci_low=s.ci_low, ci_high=s.ci_high, n=s.n)
@@ -409,13 +488,8 @@ def save_audit(result: Audit | AuditSet, folder: Path) -> list[Path]:
     return [
         *written,
         write_report(result, folder),
-        *save_figures(result_set(result), folder / "figures"),
+        *save_figures(as_set(result), folder / "figures"),
     ]
-
-
-def result_set(result: Audit | AuditSet) -> AuditSet:
-    """A set, of one if need be."""
-    return result if isinstance(result, AuditSet) else AuditSet(audits=(result,))
 
 
 def environment(device: str) -> parts.Environment:
@@ -435,6 +509,8 @@ def environment(device: str) -> parts.Environment:
 def _commit() -> str | None:
     """The commit of a source checkout; None for an installed package."""
     here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():
+        return None
     try:
         out = subprocess.run(
             ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5
@@ -442,6 +518,10 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return out.stdout.strip() or None
+
+
+def _nested(classes: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(map(int, row)) for row in classes)
 
 
 def _data(data: LabelledImages) -> parts.Data:

@@ -7,8 +7,12 @@ and refuses unknown keys, NaN and intervals that end before they begin. :class:`
 
 from __future__ import annotations
 
+import base64
+import math
 from typing import Annotated, ClassVar, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 Verdict = Annotated[
@@ -186,7 +190,8 @@ class Rates(Value):
 
 
 class HeadAccuracy(Value):
-    """Accuracy of the checkpoint's own head on T's queries, before and after adaptation."""
+    """Accuracy of the head on T's queries, before and after adaptation: the checkpoint's own,
+    or what ``rule.head`` says it started from."""
 
     init: Share
     adapted: Share
@@ -215,6 +220,42 @@ class Data(Value):
     split: str
     classes: Count
     images: Count
+
+
+class ProbeUsed(Value):
+    """How each query was classified."""
+
+    name: str = "knn"
+    k: Count = 1
+    metric: str = "cosine"
+    weights: str = "uniform"
+
+
+class Bits(Value):
+    """Whether each query was right, and which classes the tasks had: all that effects need.
+
+    ``cells`` are ``(E, way × query)`` bits, class-major, packed by rows as base64;
+    ``classes_on`` and ``classes_off`` are ``(E, way)`` class ids.
+    """
+
+    cells: dict[str, str]
+    classes_on: tuple[tuple[int, ...], ...]
+    classes_off: tuple[tuple[int, ...], ...]
+
+
+def packed(bits: NDArray[np.bool_]) -> str:
+    """Bits of any shape as base64."""
+    return base64.b64encode(np.packbits(bits).tobytes()).decode()
+
+
+def unpacked(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """:func:`packed` undone.
+
+    >>> unpacked(packed(np.array([[True, False, True]])), (1, 3)).tolist()
+    [[True, False, True]]
+    """
+    raw = np.frombuffer(base64.b64decode(text), np.uint8)
+    return np.unpackbits(raw, count=math.prod(shape)).astype(bool).reshape(shape)
 
 
 class Episodes(Value):

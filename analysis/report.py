@@ -152,6 +152,23 @@ def _command(audit: Audit) -> str:
     ]
     words += [data.split, "--way", e.way, "--shot", e.shot, "--query", e.query, "--episodes", e.n]
     words += ["--steps", rule.steps, "--gallery", gallery, "--norm", rule.norm, "--seed", e.seed]
+    if audit.off_data is not None and audit.off_data != data:
+        words += ["--off-data", f"{audit.off_data.name}/{audit.off_data.split}"]
+    if rule.head is not None:
+        words += ["--head", rule.head]
+    probe = audit.probe
+    words += [
+        "--probe",
+        probe.name,
+        "-k",
+        probe.k,
+        "--metric",
+        probe.metric,
+        "--sesoi",
+        audit.sesoi,
+    ]
+    if audit.preprocessing != "as stored":
+        words.append("--resize")
     return shlex.join(str(word) for word in words)
 
 

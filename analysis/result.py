@@ -22,6 +22,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError, model_v
 from ..data.errors import DataError
 from .audit_parts import (
     ROUNDING,
+    Bits,
     Cells,
     Checkpoint,
     Data,
@@ -33,6 +34,7 @@ from .audit_parts import (
     HeadAccuracy,
     PerEpisode,
     Phases,
+    ProbeUsed,
     Rates,
     Reading,
     RuleUsed,
@@ -67,6 +69,9 @@ class Audit(Value):
     version: str
     checkpoint: Checkpoint
     data: Data
+    off_data: Data | None = None
+    preprocessing: str = "as stored"
+    probe: ProbeUsed = ProbeUsed()
     episodes: Episodes
     rule: RuleUsed
     gallery: Gallery
@@ -81,6 +86,7 @@ class Audit(Value):
     probes: dict[str, Phases] = Field(default_factory=dict)
     rates: Rates | None
     per_episode: PerEpisode
+    bits: Bits | None = None
     environment: Environment
     run: Run = Run()
 

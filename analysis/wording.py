@@ -2,7 +2,7 @@
 
 Accuracies print as shares with three decimals (0.842), effects as percentage points with two
 (+1.20). :func:`conclusion` says what the verdicts say and no more; the terminal and the HTML
-report both print it. Verdict rule: research note §4.4, two one-sided tests within ±SESOI.
+report both print it. Verdict rule: how-to-choose.md, two one-sided tests within ±SESOI.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def from_arrays(
     else:
         found, labels = np.unique(raw, return_inverse=True)
         names, groups = found.astype(str), np.full(len(found), "all")
-    return LabelledImages(
+    whole = LabelledImages(
         name=name,
         split=split,
         images=images,
@@ -99,6 +99,8 @@ def from_arrays(
         classes=tuple(map(str, names)),
         groups=tuple(map(str, groups)),
     )
+    filled = [c for c, rows in enumerate(whole.rows_by_class) if len(rows)]
+    return whole if len(filled) == len(whole.classes) else whole.subset(filled)
 
 
 def _channels_first(images: NDArray[Any], where: str) -> NDArray[Any]:

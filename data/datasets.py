@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,15 +85,23 @@ def _glyphs(split: str, cache: Path) -> LabelledImages:
     recipe = glyphs.Recipe()
     key = key_hash({"glyphs": glyphs.VERSION, "fonts": glyphs.fonts_hash(), **asdict(recipe)})
     folder = cache / "datasets" / f"glyphs-{key[:16]}"
-    if not (folder / f"{split}.npz").is_file():
+    kept = _kept(folder / f"{split}.npz")
+    if kept is None:
         built = glyphs.build(recipe)
         for name, part in built.items():
             _keep(folder / f"{name}.npz", part)
         return built[split]
-    kept = read_arrays(folder / f"{split}.npz", "all")
-    return LabelledImages(
-        "glyphs", split, kept.images, kept.labels, kept.ids, kept.classes, kept.groups
-    )
+    return replace(kept, name="glyphs", split=split)
+
+
+def _kept(path: Path) -> LabelledImages | None:
+    """A built split as it was kept, if its fingerprint still fits."""
+    try:
+        found = read_arrays(path, "all")
+        mark = path.with_suffix(".sha256").read_text(encoding="ascii").strip()
+    except (DataError, OSError, UnicodeDecodeError):
+        return None
+    return found if found.fingerprint == mark else None
 
 
 def _keep(path: Path, data: LabelledImages) -> None:
@@ -109,3 +117,4 @@ def _keep(path: Path, data: LabelledImages) -> None:
     )
     with contextlib.suppress(MetaprobeError):
         write_whole(path, buffer.getvalue())
+        write_whole(path.with_suffix(".sha256"), data.fingerprint.encode() + b"\n")

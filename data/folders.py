@@ -92,13 +92,21 @@ def _read(path: Path, mode: str | None, size: int | None) -> tuple[NDArray[np.ui
                     f"{MOST_PIXELS} are allowed",
                     code="too-large",
                 )
-            mode = mode or ("L" if image.mode in {"1", "L", "I", "I;16", "F"} else "RGB")
+            if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+                raise DataError(
+                    f"{str(path)!r} has pixels of mode {image.mode}, which 8 bits would clip; save "
+                    "it with 8 bits a channel, or as arrays",
+                    code="pixel-depth",
+                )
+            mode = mode or ("L" if image.mode in {"1", "L"} else "RGB")
             size = size or min(image.size)
             picture = image.convert(mode)
             if picture.size != (size, size):
                 picture = picture.resize((size, size), Image.Resampling.BILINEAR)
             array = np.asarray(picture, dtype=np.uint8)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except DataError:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
             f"image {str(path)!r} cannot be read: {error}", code="unreadable"
         ) from error

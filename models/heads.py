@@ -61,15 +61,23 @@ def starting_head(start: HeadStart, stored: Params, support: Tensor, way: int, s
     }
 
 
-def default_head(stored: Params, way: int) -> HeadStart:
-    """The stored head where it fits the way, else zeros.
+def default_head(stored: Params, way: int, *, moves: bool = True) -> HeadStart:
+    """The stored head where it fits the way; else zeros, or class means for a head that stays.
 
-    Class means can fit a one-shot support so surely that no gradient is left.
+    Class means can fit a one-shot support so surely that no gradient is left; under a head of
+    zeros that never moves the body has none either.
+
+    Args:
+        stored: As for `starting_head`.
+        way: Classes `W`.
+        moves: Whether the inner loop moves the head.
 
     >>> default_head({}, 5)
     'zeros'
     """
-    return "stored" if _outputs(stored) == way else "zeros"
+    if _outputs(stored) == way:
+        return "stored"
+    return "zeros" if moves else "class-means"
 
 
 def class_means(support: Tensor, way: int, shot: int) -> Tensor:

@@ -26,7 +26,7 @@ from ..data.store import Store
 from ..models.adapt import adapt
 from ..models.encoder import Encoder
 from ..models.forward import Params, beside_support, features_of, logits_of, stack
-from ..models.heads import HeadStart, starting_head
+from ..models.heads import HeadStart, default_head, starting_head
 from ..models.norms import NormMode, with_norm
 from ..models.rules import Rule
 from ..models.tensors import image_tensor, label_tensor
@@ -280,7 +280,9 @@ def gradient_reach(measurement: Measurement, episodes: EpisodeList) -> NDArray[n
     stored = {n: p.double() for n, p in encoder.head.items()}
     with torch.no_grad():
         at_start = features(params, support)
-    params |= starting_head(measurement.head, stored, at_start, way, shot)
+    # under a head of zeros the whole body would pass for dead
+    head = default_head(stored, way, moves=False)
+    params |= starting_head(head, stored, at_start, way, shot)
     seen: list[NDArray[np.float64]] = []
 
     def observe(step: int, before: Params, grads: Params, after: Params) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib import rc_context
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -83,7 +84,8 @@ def write_figures(study: Study, folder: Path) -> list[Path]:
     for name, figure in study.figures.items():
         for form, metadata in unstamped.items():
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=form, dpi=160, metadata=metadata)
+            with rc_context({"svg.hashsalt": study.name}):
+                figure.savefig(buffer, format=form, dpi=160, metadata=metadata)
             path = folder / f"{study.name}-{name}.{form}"
             written.append(write_whole(path, buffer.getvalue()))
     return written

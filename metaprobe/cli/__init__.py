@@ -54,16 +54,23 @@ def main() -> None:
     except MetaprobeError as error:
         _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; the same command goes on where it stopped", 130)
+        _fail("interrupted; what was kept is used by the same command", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except typer.Exit as end:
         sys.exit(end.exit_code)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 2)
+    except MemoryError:
+        _fail("this needs more memory than there is; ask for fewer episodes or smaller images", 2)
     except Exception as error:
         usage = _usage_sentence(error)
         if usage is None:
             raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(usage.removesuffix(" (see --help)"))
+            sys.exit(2)
         _fail(usage, 2)
     else:
         sys.exit(status if isinstance(status, int) else 0)

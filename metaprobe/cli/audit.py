@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -94,7 +95,7 @@ def audit(
             store=open_store(cache, no_cache),
             jobs=jobs or processors(),
             progress=told,
-            command=" ".join(["metaprobe", *sys.argv[1:]]),
+            command=shlex.join(["metaprobe", *sys.argv[1:]]),
         )
     files = save_audit(result, out) if out is not None else []
     if as_json:

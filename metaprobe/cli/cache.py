@@ -33,7 +33,7 @@ def cache_list(cache: Cache = None, as_json: Json = False) -> None:
     facts = [{"hash": e.hash, "state": e.state, "bytes": e.bytes, "used": e.used} for e in found]
     lines = [f"{e.hash[:12]}  {e.state:11}  {e.bytes:>12,} bytes" for e in found]
     total = f"{len(found)} entries, {sum(e.bytes for e in found):,} bytes in {_open(cache).root}"
-    say(facts, "\n".join([*lines, total]), as_json)
+    say({"entries": facts}, "\n".join([*lines, total]), as_json)
 
 
 @app.command("verify")

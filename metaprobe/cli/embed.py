@@ -136,6 +136,11 @@ def _embedded(
 def _same_classes(one: LabelledImages, other: LabelledImages) -> None:
     from ..data.errors import DataError
 
+    if one.fingerprint == other.fingerprint:
+        raise DataError(
+            f"{one.name!r} has no splits {one.split!r} and {other.split!r} apart; leave --target out",
+            code="same-data",
+        )
     if one.classes != other.classes:
         raise DataError(
             f"splits {one.split!r} and {other.split!r} of {one.name!r} have different classes; "

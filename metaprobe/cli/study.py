@@ -52,7 +52,7 @@ def study(
         write_page(done, out)
     if as_json:
         plain = [study_json(found) for found in done]
-        typer.echo(json.dumps(plain[0] if len(plain) == 1 else plain, allow_nan=False))
+        typer.echo(json.dumps(plain[0] if len(plain) == 1 else {"studies": plain}, allow_nan=False))
         return
     from rich.console import Console
 

@@ -23,6 +23,7 @@ def train(
     Example: metaprobe train checkpoints/recipes/maml.toml --seed 1 --out maml-glyphs-s1.safetensors
     """
     from ..data.datasets import open_dataset
+    from ..data.errors import DataError
     from ..data.files import require_writable
     from ..models.recipe import read_recipe
     from ..models.state import State
@@ -33,6 +34,11 @@ def train(
     require_writable(path.parent)
     training = open_dataset(wanted.data.name, wanted.data.train)
     validation = open_dataset(wanted.data.name, wanted.data.validation)
+    if training.fingerprint == validation.fingerprint:
+        raise DataError(
+            f"training and validation are the same images of {wanted.data.name!r}; name two splits",
+            code="same-data",
+        )
     with progress("steps") as told:
 
         def tell(state: State) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from metaprobe.analysis.audit import AuditSettings, audit, audit_each, reading, save_audit
+from metaprobe.analysis.audit import AuditSettings, audit, audit_each, reading, reread, save_audit
 from metaprobe.analysis.result import Audit, AuditSet
 from metaprobe.data.errors import MetaprobeError
 from metaprobe.data.store import Store
 from metaprobe.models.encoder import Encoder, load_encoder
+from metaprobe.probes.cells import ProbeSettings
 
 SMALL = AuditSettings(data="digits", split="all", episodes=8, query=4)
 
@@ -105,3 +107,32 @@ def test_results_are_written_whole(encoder: Encoder, tmp_path: Path) -> None:
 def test_no_checkpoint_is_an_error() -> None:
     with pytest.raises(MetaprobeError, match="no checkpoint"):
         audit([])
+
+
+def test_verdicts_come_back_from_the_bits_of_a_written_audit(encoder: Encoder) -> None:
+    found = audit(encoder, SMALL)
+    assert isinstance(found, Audit)
+    again = reread(Audit.from_json(found.to_json()))
+    assert again.effects == found.effects
+    assert again.cells == found.cells
+
+
+def test_the_record_says_what_was_probed_and_where_from(encoder: Encoder) -> None:
+    asked = replace(SMALL, probe=ProbeSettings("class-mean"), data="glyphs", split="test")
+    found = audit(encoder, asked, off_data="digits")
+    assert isinstance(found, Audit)
+    assert found.probe.name == "class-mean"
+    assert found.off_data is not None
+    assert found.off_data.name == "digits"
+    assert found.bits is not None
+    assert not set(np.ravel(found.bits.classes_on)) & set(np.ravel(found.bits.classes_off))
+
+
+def test_rates_for_another_way_are_refused(encoder: Encoder) -> None:
+    with pytest.raises(MetaprobeError, match="for 5 classes"):
+        audit(encoder, SMALL, way=3, head="zeros")
+
+
+def test_tasks_from_two_splits_that_share_classes_are_refused(encoder: Encoder) -> None:
+    with pytest.raises(MetaprobeError, match="shares 10 classes"):
+        audit(encoder, SMALL, split="train", off_data="digits/test")
