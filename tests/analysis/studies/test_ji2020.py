@@ -139,7 +139,7 @@ def random_problem(
     alpha=st.floats(-0.3, 0.5),
     steps=st.integers(0, 8),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_the_recursion_is_autodiff_through_the_unrolled_loop(
     seed: int, n: int, d: int, ways: int, kind: str, alpha: float, steps: int
 ) -> None:
@@ -342,7 +342,7 @@ def test_the_scalar_pair_converges_in_the_known_number_of_iterations(
         gradient = scalar_pair(curve, 0.1, steps)
         point = torch.tensor([1.0, 0.0], dtype=torch.float64)
         taken = math.inf
-        for k in range(120):
+        for k in range(50):
             slope = gradient(point)
             squared = float(slope @ slope)
             if squared <= 1e-6:
@@ -509,7 +509,7 @@ def test_without_strong_convexity_the_heads_gradient_does_not_vanish() -> None:
     def norms(ridge: float) -> np.ndarray:
         losses = ridge_losses(pool, ridge=ridge)
         rate = float(1 / (top.max() + ridge))
-        gradient = meta_gradient(pool, losses, alpha=rate, steps=400)
+        gradient = meta_gradient(pool, losses, alpha=rate, steps=200)
         return np.asarray(np.linalg.norm(gradient(pool.body, pool.ridge_head)[2], axis=-1))
 
     assert norms(0.0).min() > 1e-2
@@ -609,7 +609,7 @@ def test_few_steps_never_reach_what_a_moderate_number_reaches() -> None:
     n_query=st.integers(1, 12),
     steps=st.integers(0, 4),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_the_cost_formulas_are_pytorchs_own_count(
     method: Method, layers: list[int], ways: int, n_support: int, n_query: int, steps: int
 ) -> None:
