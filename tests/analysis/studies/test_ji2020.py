@@ -86,7 +86,7 @@ from metaprobe.analysis.studies.ji2020.spectrum import Curvature, curvature, top
 from metaprobe.analysis.studies.study import Settings, Study
 from metaprobe.data.errors import ProbeError
 
-SMALL = Sizes(seed=5, exact=6, train=12, smooth=4, long=6, floor=2, floor_iterations=50, blow_up=8)
+SMALL = Sizes(seed=5, exact=4, train=10, smooth=2, long=4, floor=2, floor_iterations=50, blow_up=6)
 
 
 def close(ours: Tensor, theirs: Tensor, tolerance: float) -> bool:
