@@ -211,7 +211,8 @@ def body_gradient_reaches_the_limit(data: Hypergradient) -> Claim:
         "most 2e-2 and 1e-3, the median per-step factor lies within 0.005 of q, and both median "
         "step ratios lie in [0.8, 1.4]; REFUTED if the bound is exceeded; else NOT SHOWN",
         verdict=verdict(supported=holds, refuted=worst > 1),
-        note=f"{total} problems whose penalty was set to give this κ exactly. A stronger statement "
+        note=f"The rule was first that stronger statement and was replaced after it failed here. "
+        f"{total} problems whose penalty was set to give this κ exactly. A stronger statement "
         f"does not follow from the bound and must not be made: at α = 1/L error/(N q^N) falls at "
         f"every step on {falling} of {total} problems only.",
     )
