@@ -117,7 +117,7 @@ def load_state(path: Path, mark: Mapping[str, str]) -> State:
             code="damaged",
         ) from error
     for part, now in mark.items():
-        if words.get(part) != now:
+        if words.get(part, now) != now:
             raise CheckpointError(
                 f"{str(path)!r} holds a half-trained encoder of another recipe, dataset or "
                 "version; delete it, or choose another --out",

@@ -35,7 +35,8 @@ def plain_search(
     if metric == "cosine":
         g, q = (x / np.sqrt((x**2).sum(1, keepdims=True)) for x in (g, q))
     far = ((q[:, None] - g) ** 2).sum(-1)
-    far = far / 2 if metric == "cosine" else np.sqrt(far)
+    # no cosine is below -1: what lies beyond a distance of 2 is rounding
+    far = np.minimum(far / 2, 2.0) if metric == "cosine" else np.sqrt(far)
     order = np.lexsort(
         (np.broadcast_to(np.arange(len(g)) if rank is None else rank, far.shape), far)
     )
