@@ -133,7 +133,7 @@ def test_the_headline_interval_holds_the_effect_on_new_classes(world: World) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("world", MANY, ids=str)
 def test_the_headline_interval_holds_in_many_more_audits(world: World) -> None:
-    for name, share in headline_coverage(world, 5000, seed=1).items():
+    for name, share in headline_coverage(world, 20_000, seed=1).items():
         assert 0.93 <= share <= 0.97, name
 
 
