@@ -2,6 +2,7 @@
 # make test   install, run the tests          make check  ruff, mypy, pyright
 # make bench  the ratios against peers        make results  docs/results.md from the shipped seeds
 PYTHON ?= python3
+SLOW ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -26,7 +27,7 @@ test: .venv/.dev
 	$(BIN)/python -m pytest
 
 test-slow: .venv/.dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(SLOW)
 
 test-browser: .venv/.dev
 	$(BIN)/python -m pytest -m browser
