@@ -36,6 +36,8 @@ from ..data.errors import MetaprobeError
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+_BLOCK = 2_000_000  # random numbers held at once
+
 
 class StatisticsError(MetaprobeError):
     """A statistic that is undefined on what was given."""
@@ -94,7 +96,7 @@ def _resampled_means(d: FloatArray, resamples: int, rng: np.random.Generator) ->
         weights = rng.multinomial(d.size, counts / d.size, size=resamples)
         return np.asarray(weights @ values / d.size, dtype=np.float64)
     means = np.empty(resamples)
-    block = max(1, 2_000_000 // d.size)
+    block = max(1, _BLOCK // d.size)
     for start in range(0, resamples, block):
         rows = means[start : start + block]
         rows[:] = d[rng.integers(0, d.size, (rows.size, d.size), dtype=np.uint32)].mean(axis=1)
@@ -212,8 +214,15 @@ def sign_flip_p(differences: ArrayLike, *, resamples: int = 10_000, seed: int = 
     d = _sample(differences)
     sizes, counts = np.unique(np.abs(d), return_counts=True)
     rng = np.random.default_rng(seed)
-    positive = rng.binomial(counts, 0.5, size=(resamples, sizes.size))
-    sums = (2 * positive - counts) @ sizes
+    if 8 * sizes.size < d.size:  # few distinct sizes: how many of each stay positive
+        positive = rng.binomial(counts, 0.5, size=(resamples, sizes.size))
+        sums = (2 * positive - counts) @ sizes
+    else:
+        sums = np.empty(resamples)
+        block = max(1, _BLOCK // d.size)
+        for start in range(0, resamples, block):
+            rows = sums[start : start + block]
+            rows[:] = rng.integers(0, 2, (rows.size, d.size), dtype=np.int8) @ (2 * d) - d.sum()
     tie = 1e-9 * max(float(sizes[-1]), np.finfo(float).tiny)
     hits = int(np.count_nonzero(np.abs(sums) >= abs(float(d.sum())) - tie))
     return (hits + 1) / (resamples + 1)
@@ -300,7 +309,7 @@ def hierarchical_interval(
     seeds, episodes = d.shape
     rng = np.random.default_rng(seed)
     means = np.empty(resamples)
-    block = max(1, 2_000_000 // episodes)
+    block = max(1, _BLOCK // episodes)
     for start in range(0, resamples, block):
         rows = means[start : start + block]
         weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=rows.size) / seeds

@@ -246,7 +246,8 @@ def test_wilsons_interval_is_scipys(k: int, n: int) -> None:
 
 
 def test_sign_flips_reach_the_exact_permutation_p_value(rng: np.random.Generator) -> None:
-    for d in (rng.normal(0.4, 1, 11), rng.integers(-2, 5, 12) / 75):
+    counts = np.repeat([1 / 75, -1 / 75], [11, 5])  # with a zero, two sizes among 17
+    for d in (rng.normal(0.4, 1, 11), rng.integers(-2, 5, 12) / 75, np.append(counts, [0.0])):
         signs = np.array(list(product([-1, 1], repeat=d.size)))
         exact = np.mean(np.abs(signs @ d) >= abs(d.sum()) - 1e-12)
         assert sign_flip_p(d, resamples=200_000) == pytest.approx(exact, abs=0.005)
