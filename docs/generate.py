@@ -147,6 +147,7 @@ def cards_page() -> str:
         name, head = one.checkpoint.name, one.head_accuracy.adapted
         checkpoint = read_checkpoint(name)
         meta = checkpoint.metadata
+        recipe = f"{name.partition('-glyphs-s')[0]}.toml"
         accuracy = f"{head.value:.3f} [{head.ci_low:.3f}, {head.ci_high:.3f}]"
         facts = {
             "learner": meta["recipe"]["learner"],
@@ -155,8 +156,7 @@ def cards_page() -> str:
             "inner loop": f"{one.rule.steps} steps of {one.rule.name} on {one.rule.adapts}, "
             f"rate {meta['rule']['lr']}" + (" at the start" if checkpoint.part("rates") else ""),
             "norm mode": one.rule.norm,
-            "recipe": f"[{meta['recipe']['learner']}.toml](recipes/{meta['recipe']['learner']}.toml), "
-            f"seed {meta['seed']}",
+            "recipe": f"[{recipe}](recipes/{recipe}), seed {meta['seed']}",
             "steps": f"{meta['step']} (the best of {meta['recipe']['outer']['steps']} by validation)",
             "validation accuracy": f"{accuracy}: own head after adaptation, {CARD_EPISODES} episodes, "
             "95 % interval for new classes",
@@ -166,7 +166,7 @@ def cards_page() -> str:
         }
         card = f"# {name}\n\n| | |\n|---|---|\n"
         card += "".join(f"| {key} | {value} |\n" for key, value in facts.items())
-        card += f"\nMake it again: `metaprobe train checkpoints/recipes/{facts['learner']}.toml "
+        card += f"\nMake it again: `metaprobe train checkpoints/recipes/{recipe} "
         card += f"--seed {meta['seed']}`\n"
         (CHECKPOINTS / f"{name}.md").write_text(card, encoding="utf-8")
         lines.append(

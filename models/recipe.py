@@ -64,10 +64,15 @@ class ValidationSection(_Section):
 
 
 class Recipe(_Section):
-    """Everything that makes a checkpoint."""
+    """Everything that makes a checkpoint.
+
+    ``seed`` draws tasks and first weights; with an ``init_seed`` the first weights are drawn
+    from that, so that runs can share a start and differ in the order of their tasks.
+    """
 
     learner: LearnerName
     seed: int = Field(default=0, ge=0, lt=2**63)
+    init_seed: int | None = Field(default=None, ge=0, lt=2**63)
     norm: NormMode = "batch"
     data: DataSection = DataSection()
     architecture: dict[str, Any] = Field(default_factory=lambda: {"name": "conv4", "filters": 32})
@@ -80,6 +85,11 @@ class Recipe(_Section):
     def how(self) -> Learner:
         """The learner the name stands for."""
         return LEARNERS[self.learner]
+
+    @property
+    def first_weights(self) -> int:
+        """Seed of the weights at step 0."""
+        return self.seed if self.init_seed is None else self.init_seed
 
     @property
     def rule(self) -> Rule:

@@ -43,7 +43,7 @@ def start(recipe: Recipe, data: LabelledImages) -> State:
     Raises:
         CheckpointError: If what came out could not be told from a network with its head on.
     """
-    body = build_backbone(recipe.architecture, seed=recipe.seed)
+    body = build_backbone(recipe.architecture, seed=recipe.first_weights)
     width = embedding_dim(body, data.shape)
     outputs = len(data.classes) if recipe.learner == "nal" else recipe.task.way
     if width == outputs:
@@ -53,7 +53,7 @@ def start(recipe: Recipe, data: LabelledImages) -> State:
             code="strip",
         )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed + 1)
+        torch.manual_seed(recipe.first_weights + 1)
         head = nn.Linear(width, outputs)
     params = {f"body.{n}": p.detach().clone() for n, p in body.named_parameters()}
     params |= {f"head.{n}": p.detach().clone() for n, p in head.named_parameters()}

@@ -11,7 +11,7 @@ from metaprobe.data.errors import CheckpointError
 from metaprobe.models.checkpoint import read_checkpoint, shipped
 from metaprobe.models.container import decode, encode
 from metaprobe.models.encoder import load_encoder
-from metaprobe.models.recipe import read_recipe
+from metaprobe.models.recipe import Recipe, read_recipe
 from metaprobe.models.rules import Rule
 
 from .runs import tiny_recipe, trained
@@ -140,7 +140,7 @@ def test_every_shipped_checkpoint_loads_by_name(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_every_shipped_checkpoint_is_of_a_committed_recipe(name: str) -> None:
     metadata = read_checkpoint(name).metadata
-    learner, seed = metadata["rule"]["learner"], metadata["seed"]
-    assert name == f"{learner}-glyphs-s{seed}"
-    recipe = read_recipe(shipped()[name].parent / "recipes" / f"{learner}.toml", seed=seed)
-    assert metadata["recipe"] == recipe.model_dump()
+    stem, _, seed = name.partition("-glyphs-s")
+    recipe = read_recipe(shipped()[name].parent / "recipes" / f"{stem}.toml", seed=int(seed))
+    assert Recipe.model_validate(metadata["recipe"]) == recipe
+    assert (metadata["rule"]["learner"], metadata["seed"]) == (recipe.learner, recipe.seed)

@@ -105,6 +105,19 @@ def test_a_meta_batch_depends_on_the_seed_and_the_step_alone() -> None:
     assert not any(torch.equal(one.query, o.query) for o in others)
 
 
+def test_runs_of_one_init_seed_share_their_first_weights_and_not_their_tasks() -> None:
+    data = training_data()
+    one, other = (tiny_recipe("meta-sgd", seed=s, init_seed=3) for s in (4, 5))
+    plain = tiny_recipe("meta-sgd")  # seed 3
+    for name, value in start(plain, data).params.items():
+        assert torch.equal(value, start(one, data).params[name])
+        assert torch.equal(value, start(other, data).params[name])
+    assert not torch.equal(meta_batch(one, data, 0).query, meta_batch(other, data, 0).query)
+    assert torch.equal(
+        meta_batch(one, data, 0).query, meta_batch(tiny_recipe(seed=4), data, 0).query
+    )
+
+
 def test_a_task_has_distinct_classes_and_its_query_shares_no_image_with_its_support() -> None:
     data = training_data()
     recipe = tiny_recipe(task={"shot": 2, "query": 3}, outer={"meta_batch": 4})
