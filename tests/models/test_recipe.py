@@ -25,7 +25,9 @@ def written(folder: Path, text: str | bytes) -> Path:
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda p: p.stem)
 def test_every_committed_recipe_is_read_and_names_its_learner(path: Path) -> None:
     recipe = read_recipe(path)
-    assert recipe.learner == path.stem
+    learner, _, start = path.stem.partition("-init")
+    assert recipe.learner == learner
+    assert recipe.init_seed == (int(start) if start else None)
     assert recipe.rule.steps == 5
     assert recipe.rule.adapts == LEARNERS[recipe.learner].adapts
 
