@@ -51,7 +51,8 @@ def results_page() -> str:
     """The study on the shipped checkpoints, and an audit of each."""
     from metaprobe.analysis.audit import AuditSettings, audit
     from metaprobe.analysis.studies import Settings
-    from metaprobe.analysis.studies.starshak2022 import EPISODES, run
+    from metaprobe.analysis.studies.starshak2022 import run
+    from metaprobe.analysis.studies.starshak2022.run import EPISODES
     from metaprobe.analysis.studies.writing import study_markdown, write_figures
     from metaprobe.cli.options import processors, progress
     from metaprobe.data.store import Store

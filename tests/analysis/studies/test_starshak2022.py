@@ -7,7 +7,7 @@ import pytest
 
 from metaprobe.analysis.studies import Settings, run_study
 from metaprobe.analysis.studies.page import studies_html
-from metaprobe.analysis.studies.starshak2022 import _effect_claim
+from metaprobe.analysis.studies.starshak2022.claims_effects import effect_claim
 from metaprobe.analysis.studies.writing import study_json, study_markdown
 from metaprobe.data.store import Store
 
@@ -16,7 +16,7 @@ def claim(shift: float, runs: int = 5, expected: str = "RAISED") -> str:
     """The verdict of a claim about 300 episodes a run, of which the mean is planted."""
     rng = np.random.default_rng(0)
     differences = shift + 0.02 * rng.standard_normal((runs, 300))
-    found = _effect_claim("C5", "statement", "source", None, differences, expected)  # type: ignore[arg-type]
+    found = effect_claim("C5", "statement", "source", None, differences, expected)  # type: ignore[arg-type]
     return found.verdict
 
 
@@ -36,7 +36,7 @@ def test_one_run_against_the_others_is_forgiven_two_are_not() -> None:
     base = 0.002 * rng.standard_normal((6, 300))
     for against, verdict in ((1, "SUPPORTED"), (2, "NOT SHOWN")):
         shifts = np.array([-0.001] * against + [0.02] * (6 - against))
-        found = _effect_claim("C5", "s", "s", None, base + shifts[:, None], "RAISED")
+        found = effect_claim("C5", "s", "s", None, base + shifts[:, None], "RAISED")
         assert found.verdict == verdict
 
 

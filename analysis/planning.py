@@ -1,0 +1,170 @@
+"""What an audit is asked for, and what that means for one encoder.
+
+Settings name data by words; a plan holds images that fit the encoder, episodes
+over them, and the rule, norm and head that this encoder's features will meet.
+Nothing here runs a network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+
+from ..data.datasets import BUILT_IN, open_dataset
+from ..data.episodes import EpisodeList, draw_episodes
+from ..data.errors import CheckpointError, DataError, MetaprobeError
+from ..data.fit import fit_images
+from ..data.images import LabelledImages
+from ..models.encoder import Encoder
+from ..models.heads import HeadStart, default_head
+from ..models.norms import NormMode
+from ..probes.cells import ProbeSettings
+from ..probes.extract import Measurement
+from .measured import HEADLINE
+from .verdicts import SESOI
+
+GalleryChoice = Literal["support", "fresh", "both"]
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """What to measure, and on which episodes.
+
+    Args:
+        data: Dataset of T, as for `open_dataset`.
+        split: Its split.
+        off_data: Dataset of T′, ``"name"`` or ``"name/split"``; when None, T′ has disjoint
+            classes of `data`.
+        way: Classes a task.
+        shot: Support images a class.
+        query: Query images a class.
+        episodes: How many.
+        seed: Seed of the episodes and of every resampling.
+        steps: Inner steps; those of training when None.
+        gallery: Which gallery the headline reads; ``"both"`` reads the support first.
+        norm: Norm mode; that of training when None.
+        head: Where the inner loop's head starts; the stored one where it fits when None.
+        probe: How a query is classified.
+        sesoi: Smallest effect of interest, a share.
+        device: ``"auto"``, ``"cpu"`` or a torch device.
+        resize: Whether images may be made to fit the encoder.
+    """
+
+    data: str = "glyphs"
+    split: str = "test"
+    off_data: str | None = None
+    way: int = 5
+    shot: int = 1
+    query: int = 15
+    episodes: int = 600
+    seed: int = 0
+    steps: int | None = None
+    gallery: GalleryChoice = "both"
+    norm: NormMode | None = None
+    head: HeadStart | None = None
+    probe: ProbeSettings = HEADLINE
+    sesoi: float = SESOI
+    device: str = "auto"
+    resize: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The images and episodes that encoders of one input shape share."""
+
+    data: LabelledImages
+    off_data: LabelledImages
+    episodes: EpisodeList
+    preprocessing: str
+
+
+def draw(asked: AuditSettings, shape: tuple[int, int, int]) -> Drawn:
+    """Images in the shape `(C, H, W)`, and the episodes over them.
+
+    Raises:
+        MetaprobeError: If the data cannot be had, made to fit, or give such episodes.
+    """
+    data, how = fit_images(open_dataset(asked.data, asked.split), shape, resize=asked.resize)
+    off, off_how = data, how
+    if asked.off_data is not None:
+        off, off_how = fit_images(_open_far(asked), shape, resize=asked.resize)
+        shared = sorted(set(off.classes) & set(data.classes))
+        if off.name == data.name and shared:
+            raise DataError(
+                f"{asked.off_data!r} shares {len(shared)} classes with the on-task data (first "
+                f"{shared[0]!r}); T and T′ need classes apart",
+                code="classes-shared",
+            )
+    drawn = draw_episodes(
+        data,
+        asked.episodes,
+        way=asked.way,
+        shot=asked.shot,
+        query=asked.query,
+        seed=asked.seed,
+        off_data=None if off is data else off,
+    )
+    return Drawn(data, off, drawn, how if how == off_how else f"{how}; off-task {off_how}")
+
+
+def _open_far(asked: AuditSettings) -> LabelledImages:
+    """The data of T′: a name, ``NAME/SPLIT``, or a path."""
+    source = asked.off_data or asked.data
+    name, _, split = source.partition("/")
+    if name in BUILT_IN:
+        whole = asked.split if asked.split in BUILT_IN[name] else "all"
+        return open_dataset(name, split or ("all" if name == "digits" else whole))
+    return open_dataset(source, asked.split)
+
+
+def plan(encoder: Encoder, asked: AuditSettings, drawn: Drawn) -> Measurement:
+    """What the settings mean for one encoder.
+
+    Raises:
+        CheckpointError: If its learned rates are for a head of another width.
+    """
+    own = encoder.rule
+    learned = encoder.rates.get("head.weight")
+    if learned is not None and learned.ndim == 2 and len(learned) != asked.way:
+        raise CheckpointError(
+            f"the learned rates of {encoder.name!r} are for {len(learned)} classes and the episodes "
+            f"have {asked.way}; choose --way {len(learned)}",
+            code="rates-way",
+        )
+    rule = own if asked.steps is None else replace(own, steps=asked.steps)
+    return Measurement(
+        encoder=encoder,
+        data=drawn.data,
+        off_data=drawn.off_data,
+        episodes=drawn.episodes,
+        rule=rule,
+        norm=asked.norm or encoder.norm,
+        head=asked.head or default_head(encoder.head, asked.way, moves=rule.moves("head.weight")),
+        device=pick_device(asked.device),
+        preprocessing=drawn.preprocessing,
+    )
+
+
+def untrained(measurement: Measurement) -> Measurement:
+    """The same measurement of the same architecture before any training."""
+    return replace(measurement, encoder=measurement.encoder.untrained(), head="zeros")
+
+
+def pick_device(name: str) -> str:
+    """A torch device; ``"auto"`` is a GPU where there is one.
+
+    Raises:
+        MetaprobeError: If the device is not there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise MetaprobeError(
+            f"device {name!r} is not available ({str(error).splitlines()[0]}); choose auto or cpu",
+            code="device",
+        ) from error
+    return name

@@ -1,0 +1,77 @@
+"""Phases and rates of every run, as tables and one figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ...result import Audit
+from ...statistics import seeds_by_episodes
+from ...verdicts import SESOI
+from .evidence import BODY, WHICH, block_rates, differences
+
+
+def phase_table(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> pd.DataFrame:
+    """The four cells and three effects of every run, shares."""
+    rows = []
+    for learner, audits in (("MAML", maml), ("Meta-SGD", meta_sgd)):
+        for a in audits:
+            cells = {name: cell.value for name, cell in a.cells}
+            told = {f"{name} effect": effect.value for name, effect in a.effects}
+            head = a.head_accuracy.adapted.value if a.head_accuracy else np.nan
+            rows.append(
+                {"learner": learner, "checkpoint": a.checkpoint.name, **cells, **told, "head": head}
+            )
+    return pd.DataFrame(rows)
+
+
+def rate_table(audits: Sequence[Audit]) -> pd.DataFrame:
+    """Mean, spread and share of negative live rates by block, over runs."""
+    rows = []
+    for part in (*BODY, "head"):
+        found = np.array([block_rates(a, part) for a in audits])
+        rows.append(
+            {
+                "part": part,
+                "mean": found[:, 0].mean(),
+                "lowest run": found[:, 0].min(),
+                "highest run": found[:, 0].max(),
+                "share negative": found[:, 1].mean(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def phase_figure(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> Figure:
+    """On- and off-task effects of every run, and their means with intervals."""
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.subplots()
+    colours = {"MAML": "#0072B2", "Meta-SGD": "#D55E00"}
+    marks = {"MAML": "o", "Meta-SGD": "s"}
+    for i, (learner, audits) in enumerate((("MAML", maml), ("Meta-SGD", meta_sgd))):
+        for j, which in enumerate(WHICH):
+            table = 100 * differences(audits, which)
+            estimate = seeds_by_episodes(table)
+            ci = estimate.interval(0.95)
+            y = -(3 * j + i)
+            axes.plot(
+                table.mean(axis=1), np.full(len(table), y - 0.22), marks[learner],
+                color=colours[learner], alpha=0.45, markersize=4, markeredgewidth=0,
+            )  # fmt: skip
+            axes.errorbar(
+                estimate.value, y, xerr=[[estimate.value - ci.low], [ci.high - estimate.value]],
+                fmt=marks[learner], color=colours[learner], markersize=8, capsize=4, linewidth=2,
+                label=learner if j == 0 else None,
+            )  # fmt: skip
+    axes.axvline(0, color="0.3", linewidth=1)
+    axes.axvspan(-100 * SESOI, 100 * SESOI, color="0.9", zorder=0)
+    axes.set_yticks([-0.5, -3.5], ["on the task\nadapted to", "on another\ntask"])
+    axes.set_ylim(-4.9, 0.7)
+    axes.set_xlabel("change of nearest-neighbour accuracy, points")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.legend(frameon=False, loc="best")
+    return figure
