@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -215,7 +215,11 @@ def ordered_state(target: OrderedDict[Any, Any], state: Any) -> None:
     """Attributes of a dictionary (PyTorch keeps module versions there) are left out."""
 
 
-PLAIN_BUILDS = {Dtype: _dtype_state, Array: _array_state, OrderedDict: ordered_state}
+PLAIN_BUILDS: Mapping[type, Callable[[Any, Any], None]] = {
+    Dtype: _dtype_state,
+    Array: _array_state,
+    OrderedDict: ordered_state,
+}
 
 DATASETS = Policy(
     purpose="dataset",
