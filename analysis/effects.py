@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from ..probes.phases import CELLS, CellName
 from .statistics import (
     Estimate,
     FloatArray,
@@ -36,10 +36,8 @@ from .statistics import (
 from .verdicts import SESOI, Verdict, episodes_to_resolve, verdict
 
 BitArray = NDArray[np.bool_]
-Cell = Literal["init_on", "adapted_on", "init_off", "adapted_off"]
-Cells = Mapping[str, ArrayLike] | Mapping[Cell, ArrayLike]
+Cells = Mapping[str, ArrayLike] | Mapping[CellName, ArrayLike]
 
-CELLS: tuple[Cell, ...] = ("init_on", "adapted_on", "init_off", "adapted_off")
 EFFECTS = ("on", "off", "interaction")
 CI_METHOD = "t, two-way clustered (classes × episodes)"
 

@@ -15,7 +15,6 @@ from ..data.store import Store
 from ..models.threads import one_thread
 from ..probes.cells import (
     Bits,
-    CellName,
     Gallery,
     ProbeSettings,
     cell_bits,
@@ -23,6 +22,7 @@ from ..probes.cells import (
     shuffled_bits,
 )
 from ..probes.extract import BLOCK, Measurement, Moment, extract
+from ..probes.phases import CellName
 
 HEADLINE = ProbeSettings()
 OTHER_PROBES: tuple[ProbeSettings, ...] = (ProbeSettings("class-mean"), ProbeSettings("nil"))

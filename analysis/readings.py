@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.episodes import EpisodeList
-from ..probes.cells import CELLS, Bits, CellName
+from ..probes.cells import Bits
+from ..probes.phases import CELLS, CellName
 from . import audit_parts as parts
 from .effects import Effect, effects, shares
 from .planning import AuditSettings

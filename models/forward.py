@@ -36,6 +36,9 @@ Features = Callable[[Params, Tensor], Tensor]
 
 Way = Literal["auto", "loop", "grouped"]
 
+CHUNK = 4
+"""Episodes a grouped call: more leave the processor's second-level cache."""
+
 _CHANNELWISE = frozenset[type[nn.Module]]({
     nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU, nn.Identity,
     nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten,

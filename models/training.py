@@ -23,7 +23,7 @@ from ..data.images import LabelledImages
 from .adapt import adapt
 from .backbones import build_backbone
 from .checkpoint import write_checkpoint
-from .forward import Params, beside_support, features_of, logits_of, stack
+from .forward import CHUNK, Params, beside_support, features_of, logits_of, stack
 from .heads import class_means
 from .learners import MetaBatch, accuracy, meta_loss
 from .norms import calibrate, with_norm
@@ -33,8 +33,6 @@ from .tensors import image_tensor, label_tensor
 from .threads import one_thread
 
 VALIDATION_SEED = 20_000
-CHUNK = 4
-"""Episodes a grouped call: more leave the processor's second-level cache."""
 
 
 def start(recipe: Recipe, data: LabelledImages) -> State:

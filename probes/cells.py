@@ -17,14 +17,12 @@ from ..data.episodes import EpisodeList
 from ..data.errors import ProbeError
 from .extract import BlockFeatures, Moment
 from .neighbours import Metric, episode_neighbours
+from .phases import CELLS, CellName
 from .votes import Weights, class_mean, nil_vote, vote
 
 Bits = NDArray[np.bool_]
-CellName = Literal["init_on", "adapted_on", "init_off", "adapted_off"]
 Gallery = Literal["support", "fresh"]
 ProbeName = Literal["knn", "class-mean", "nil"]
-
-CELLS: tuple[CellName, ...] = ("init_on", "adapted_on", "init_off", "adapted_off")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from ..data.images import LabelledImages
 from ..data.store import Store
 from ..models.adapt import adapt
 from ..models.encoder import Encoder
-from ..models.forward import Params, beside_support, features_of, logits_of, stack
+from ..models.forward import CHUNK, Params, beside_support, features_of, logits_of, stack
 from ..models.heads import HeadStart, default_head, starting_head
 from ..models.norms import NormMode, with_norm
 from ..models.rules import Rule
@@ -34,9 +34,6 @@ from ..models.threads import one_thread
 
 BLOCK = 20
 """Episodes an entry of the store."""
-
-CHUNK = 4
-"""Episodes a grouped call; more leave the processor's second-level cache."""
 
 CODE = 1
 """Raised whenever the same key would give other numbers."""

@@ -1,8 +1,8 @@
 """The command line: it parses, calls and prints; the arithmetic is elsewhere.
 
-Every verb takes ``--json`` (one object on standard output, nothing else there) and ends with
-0 done, 1 a check failed, 2 bad input or usage, 130 interrupted. What a verb needs is imported
-when it runs, so that ``--help`` answers at once.
+Every verb takes ``--json`` (one object on standard output, nothing else there) and ``--seed``,
+be anything drawn at random or not, and ends with 0 done, 1 a check failed, 2 bad input or usage,
+130 interrupted. What a verb needs is imported when it runs, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations

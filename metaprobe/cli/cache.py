@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Cache, Json, say
+from .options import Cache, Json, NoDraw, Seed, say
 
 if TYPE_CHECKING:
     from ..data.store import Store
@@ -22,7 +22,7 @@ def _open(cache: Path | None) -> Store:
 
 
 @app.command("list")
-def cache_list(cache: Cache = None, as_json: Json = False) -> None:
+def cache_list(cache: Cache = None, seed: NoDraw = 0, as_json: Json = False) -> None:
     """List what the store holds, least recently used first.
 
     Example: metaprobe cache list
@@ -42,6 +42,7 @@ def cache_verify(
         float | None, typer.Option(help="Share of the entries to read [default: all].")
     ] = None,
     cache: Cache = None,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Read entries down to the last byte; exit status 1 when one is damaged.
@@ -50,7 +51,7 @@ def cache_verify(
     """
     from ..data.store_verify import verify
 
-    found = verify(_open(cache), sample)
+    found = verify(_open(cache), sample, seed)
     facts = {
         "checked": found.checked,
         "damaged": dict(found.damaged),
@@ -71,6 +72,7 @@ def cache_verify(
 def cache_explain(
     prefix: Annotated[str, typer.Argument(help="First digits of an entry's hash.")],
     cache: Cache = None,
+    seed: NoDraw = 0,
     as_json: Json = False,
 ) -> None:
     """Show what an entry's key is made of: why it hits, and what would miss.
@@ -93,6 +95,7 @@ def cache_prune(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove; without it, only say what.")] = False,
     cache: Cache = None,
+    seed: NoDraw = 0,
     as_json: Json = False,
 ) -> None:
     """Remove entries, least recently used first.

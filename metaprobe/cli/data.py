@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, say
+from .options import Json, NoDraw, say
 
 app = typer.Typer(help="Datasets: list them, show one.", no_args_is_help=True)
 
 
 @app.command("list")
-def data_list(as_json: Json = False) -> None:
+def data_list(seed: NoDraw = 0, as_json: Json = False) -> None:
     """List the datasets that need no download.
 
     Example: metaprobe data list
@@ -26,6 +26,7 @@ def data_list(as_json: Json = False) -> None:
 def data_show(
     name: Annotated[str, typer.Argument(help="glyphs, digits, a folder, a .npz or .h5 file.")],
     split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    seed: NoDraw = 0,
     as_json: Json = False,
 ) -> None:
     """Show what a dataset holds.

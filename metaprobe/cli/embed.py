@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Cache, Json, NoCache, open_store, progress, say
+from .options import Cache, Json, NoCache, NoDraw, open_store, progress, say
 
 if TYPE_CHECKING:
     from ..data.embeddings import Embeddings
@@ -25,6 +25,7 @@ def embed(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     cache: Cache = None,
     no_cache: NoCache = False,
+    seed: NoDraw = 0,
     as_json: Json = False,
 ) -> None:
     """Embed a dataset into the store, one image at a time (running statistics).
@@ -74,6 +75,7 @@ def probe(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     cache: Cache = None,
     no_cache: NoCache = False,
+    seed: NoDraw = 0,
     as_json: Json = False,
 ) -> None:
     """Weighted kNN over a whole dataset (cosine, softmax of 0.07).

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Seed = Annotated[int, typer.Option(min=0, help="The only source of randomness.")]
+NoDraw = Annotated[
+    int, typer.Option("--seed", min=0, help="Taken by every verb; nothing is drawn at random here.")
+]
 Cache = Annotated[
     Path | None, typer.Option("--cache", help="The store's folder [default: the user's cache].")
 ]

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from metaprobe.analysis.contrasts import QUANTITIES, EpisodesDiffer, Measured, contrasts
-from metaprobe.analysis.effects import CELLS, effects
+from metaprobe.analysis.effects import effects
 from metaprobe.analysis.statistics import holm
 from metaprobe.data.errors import MetaprobeError
+from metaprobe.probes.phases import CELLS
 
 IDS: NDArray[np.int64] = np.argsort(np.random.default_rng(99).random((300, 60)), axis=1)[:, :10]
 

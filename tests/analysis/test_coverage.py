@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from metaprobe.analysis.effects import CELLS, effects, shares
+from metaprobe.analysis.effects import effects, shares
 from metaprobe.analysis.statistics import (
     FloatArray,
     IntArray,
@@ -30,6 +30,7 @@ from metaprobe.analysis.statistics import (
     t_interval,
 )
 from metaprobe.analysis.verdicts import verdict
+from metaprobe.probes.phases import CELLS
 
 WAY, QUERY = 5, 15
 

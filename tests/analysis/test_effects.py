@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from metaprobe.analysis.effects import CELLS, Cell, Cells, Effect, effects, shares
+from metaprobe.analysis.effects import Cells, Effect, effects, shares
 from metaprobe.analysis.statistics import StatisticsError
+from metaprobe.probes.phases import CELLS, CellName
 
 Bits = NDArray[np.bool_]
 Ids = NDArray[np.int64]
@@ -25,7 +26,7 @@ def flipped(
 
 def planted(
     seed: int = 0, *, episodes: int = 600, on: float = 0.0, off: float = 0.0, flip: float = 0.03
-) -> tuple[dict[Cell, Bits], Ids, Ids]:
+) -> tuple[dict[CellName, Bits], Ids, Ids]:
     """Five of 60 classes, 15 queries each; accuracy shifts by ``on`` and ``off``."""
     rng = np.random.default_rng(seed)
     ids = np.argsort(rng.random((episodes, 60)), axis=1)[:, :10]
@@ -126,7 +127,7 @@ def test_the_episode_intervals_are_those_of_a_paired_test() -> None:
 
 def test_the_interaction_is_the_other_way_round_when_the_tasks_are_swapped() -> None:
     cells, on, off = planted(2, on=0.01)
-    swapped: dict[Cell, Bits] = {
+    swapped: dict[CellName, Bits] = {
         "init_on": cells["init_off"],
         "adapted_on": cells["adapted_off"],
         "init_off": cells["init_on"],
@@ -212,7 +213,9 @@ def test_one_wrong_query_among_thousands_is_not_certainty() -> None:
 
 def test_cells_that_do_not_fit_are_refused() -> None:
     cells, on, off = planted(episodes=20)
-    missing: dict[Cell, Bits] = {cell: bits for cell, bits in cells.items() if cell != "init_off"}
+    missing: dict[CellName, Bits] = {
+        cell: bits for cell, bits in cells.items() if cell != "init_off"
+    }
     cases: list[tuple[Cells, Ids, str]] = [
         (missing, on, "cell-missing"),
         (cells | {"init_on": cells["init_on"].astype(float)}, on, "cells-not-bits"),

@@ -9,8 +9,9 @@ from metaprobe.analysis.effects import effects
 from metaprobe.data.episodes import EpisodeList, draw_episodes
 from metaprobe.data.errors import ProbeError
 from metaprobe.data.synthetic import planted_images
-from metaprobe.probes.cells import CELLS, Gallery, ProbeSettings, cell_bits, classify, shuffled_bits
+from metaprobe.probes.cells import Gallery, ProbeSettings, cell_bits, classify, shuffled_bits
 from metaprobe.probes.extract import BlockFeatures
+from metaprobe.probes.phases import CELLS
 
 WAY, SHOT, QUERY, DIM = 5, 2, 6, 16
 DATA = planted_images(classes=40, samples=20, size=4)
