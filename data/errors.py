@@ -4,7 +4,7 @@
     ├── DataError          a dataset, an episode request
     ├── StoreError         the embedding store
     ├── CheckpointError    a checkpoint, its head, its rates
-    └── ProbeError         a probe asked for something undefined
+    └── ProbeError         a probe or a measure asked for something undefined
 
 Each carries a short machine-readable ``code`` beside its sentence. The command
 line turns any of them into one line and exit status 2.
@@ -39,4 +39,4 @@ class CheckpointError(MetaprobeError):
 
 
 class ProbeError(MetaprobeError):
-    """A probe that would be undefined on what was given."""
+    """A probe or a measure that would be undefined on what was given."""

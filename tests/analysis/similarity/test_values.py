@@ -1,0 +1,233 @@
+"""The measures' numbers: other people's code, the bare formula, and closed forms."""
+
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.spatial
+import scipy.stats
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist, pdist
+from sklearn.cross_decomposition import CCA
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.neighbors import NearestNeighbors
+
+from metaprobe.analysis.similarity import (
+    Products,
+    biased_cka,
+    canonical_correlations,
+    centroid_shifts,
+    cka,
+    cka_matrix,
+    drift_change,
+    drift_cosine,
+    minibatch_cka,
+    mutual_knn,
+    procrustes,
+    pwcca,
+    rbf_cka,
+    rsa,
+    svcca,
+)
+
+Array = NDArray[Any]
+
+
+def two(n: int, d: int, e: int, seed: int = 0) -> tuple[Array, Array]:
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(n, d)) + 3
+    return x, np.tanh(x @ random.normal(size=(d, e))) + random.normal(size=(n, e))
+
+
+def song(k: Array, l: Array) -> float:  # noqa: E741
+    """The unbiased HSIC as it is defined: a mean over all quadruples of different rows."""
+    n = len(k)
+    total = sum(
+        k[i, j] * (l[i, j] + l[q, r] - 2 * l[i, q]) for i, j, q, r in permutations(range(n), 4)
+    )
+    return float(total / (n * (n - 1) * (n - 2) * (n - 3)))
+
+
+@pytest.mark.parametrize(("d", "e"), [(2, 3), (20, 3), (20, 30)])
+def test_cka_is_the_mean_over_all_quadruples_of_rows(d: int, e: int) -> None:
+    x, y = two(8, d, e)
+    k, l = x @ x.T, y @ y.T  # noqa: E741
+    wanted = song(k, l) / np.sqrt(song(k, k) * song(l, l))
+    assert cka(x, y) == pytest.approx(wanted, abs=1e-12)
+    k, l = (rbf_kernel(z, gamma=0.5 / np.median(pdist(z)) ** 2) for z in (x, y))  # noqa: E741
+    wanted = song(k, l) / np.sqrt(song(k, k) * song(l, l))
+    assert rbf_cka(x, y) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_minibatch_cka_averages_the_parts_before_it_divides() -> None:
+    x, y = two(19, 4, 5)
+    sums = np.zeros(3)
+    for rows in (slice(0, 8), slice(8, 16)):  # the last three rows are too few
+        k, l = x[rows] @ x[rows].T, y[rows] @ y[rows].T  # noqa: E741
+        sums += [song(k, l), song(k, k), song(l, l)]
+    wanted = sums[0] / np.sqrt(sums[1] * sums[2])
+    assert minibatch_cka(x, y, batch=8) == pytest.approx(wanted, abs=1e-12)
+    assert minibatch_cka(x, y, batch=19) == pytest.approx(cka(x, y), abs=1e-12)
+
+
+def test_cka_of_diagonal_designs_has_a_closed_form() -> None:
+    """Uncorrelated, standardised features: biased CKA is what the spectra share."""
+    n = 8
+    hadamard = scipy.linalg.hadamard(n)[:, 1:].astype(float)  # centred, orthogonal columns
+    x, y = hadamard[:, :4], hadamard[:, 2:6] * [1.0, 2.0, 1.0, 1.0]
+    assert biased_cka(x, y) == pytest.approx((1 + 4) / np.sqrt(4 * (1 + 16 + 1 + 1)))
+    # Every row is of length² 4 in x and 7 in y: the debiased sums follow.
+    shared, own_x, own_y = n * n * 5.0, n * n * 4.0, n * n * 19.0
+    less = [
+        n * a * b * (n / (n - 2) - n / ((n - 1) * (n - 2))) for a, b in ((4, 7), (4, 4), (7, 7))
+    ]
+    wanted = (shared - less[0]) / np.sqrt((own_x - less[1]) * (own_y - less[2]))
+    assert cka(x, y) == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_rows_in_blocks_give_what_all_rows_at_once_give(offset: float) -> None:
+    x, y = two(300, 7, 12)
+    x, y = x + offset, y - offset
+    products = Products.of([x, y], [y])
+    for rows in np.array_split(np.arange(300), [1, 2, 50, 50, 299]):
+        products.add([x[rows], y[rows]], [y[rows]])
+    k, l = (z - z.mean(0) for z in (x, y))  # noqa: E741
+    gram = _gram_cka(k @ k.T, l @ l.T)
+    assert products.rows == 300
+    np.testing.assert_allclose(products.cka(), [[gram], [1.0]], atol=1e-9)
+    np.testing.assert_allclose(cka_matrix([x, y]), [[1, gram], [gram, 1]], atol=1e-9)
+
+
+def _gram_cka(k: Array, l: Array) -> float:  # noqa: E741
+    """The estimate written out with Gram matrices (Song et al. 2012, equation 5)."""
+
+    def h(a: Array, b: Array) -> float:
+        n = len(a)
+        a, b = (m - np.diag(np.diag(m)) for m in (a, b))
+        one = np.ones(n)
+        first = np.trace(a @ b) + one @ a @ one * (one @ b @ one) / ((n - 1) * (n - 2))
+        return float(first - 2 / (n - 2) * (one @ a @ b @ one))
+
+    return float(h(k, l) / np.sqrt(h(k, k) * h(l, l)))
+
+
+@pytest.mark.parametrize("n", [40, 3000])  # by Gram matrices, and in feature space
+def test_a_matrix_of_cka_is_its_entries(n: int) -> None:
+    random = np.random.default_rng(0)
+    base = random.normal(size=(n, 20))
+    xs = [base @ random.normal(size=(20, d)) + random.normal(size=(n, d)) for d in (8, 20, 33)]
+    ys = [xs[0] + random.normal(size=(n, 8)), random.normal(size=(n, 5))]
+    np.testing.assert_allclose(
+        cka_matrix(xs, ys), [[cka(x, y) for y in ys] for x in xs], atol=1e-10
+    )
+    own = cka_matrix(xs)
+    np.testing.assert_allclose(own, own.T, atol=0)
+    np.testing.assert_allclose(own, cka_matrix(xs, xs), atol=1e-10)
+    np.testing.assert_allclose(np.diag(own), 1, atol=1e-10)
+
+
+def test_canonical_correlations_are_scipys_angles_and_scikit_learns_scores() -> None:
+    x, y = two(120, 5, 3)
+    angles = scipy.linalg.subspace_angles(x - x.mean(0), y - y.mean(0))
+    found = canonical_correlations(x, y)
+    np.testing.assert_allclose(found, np.sort(np.cos(angles))[::-1], atol=1e-12)
+    a, b = CCA(n_components=3, max_iter=5000, tol=1e-12).fit_transform(x, y)
+    theirs = [np.corrcoef(a[:, i], b[:, i])[0, 1] for i in range(3)]
+    np.testing.assert_allclose(found, theirs, atol=1e-5)
+    assert svcca(x, y, keep=1) == pytest.approx(found.mean(), abs=1e-12)
+
+
+def test_svcca_drops_the_directions_with_little_variance() -> None:
+    random = np.random.default_rng(0)
+    signal = np.linalg.qr(random.normal(size=(400, 3)))[0] * 20
+    x = np.hstack([signal, 0.01 * random.normal(size=(400, 10))])
+    y = np.hstack([signal @ random.normal(size=(3, 3)), 0.01 * random.normal(size=(400, 10))])
+    assert svcca(x, y) == pytest.approx(1, abs=1e-4)
+    assert svcca(x, y, keep=1) < 0.5
+
+
+def test_pwcca_is_the_weighted_mean_of_morcos_and_others() -> None:
+    x, y = two(90, 4, 6)
+    x, y = x - x.mean(0), y - y.mean(0)
+    # From the covariances, as an eigenproblem; ours goes by orthonormal bases.
+    xx, yy, xy = x.T @ x, y.T @ y, x.T @ y
+    values, vectors = scipy.linalg.eigh(xy @ np.linalg.solve(yy, xy.T), xx)
+    h = x @ vectors
+    h /= np.linalg.norm(h, axis=0)
+    weights = np.array([sum(abs(h[:, i] @ x[:, j]) for j in range(4)) for i in range(4)])
+    wanted = weights @ np.sqrt(values) / weights.sum()
+    assert pwcca(x, y) == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize(("d", "e"), [(6, 6), (6, 4), (80, 80), (80, 5)])
+def test_procrustes_is_scipys(d: int, e: int) -> None:
+    x, y = two(50, d, e)
+    wide = max(d, e)
+    padded = [np.pad(z, ((0, 0), (0, wide - z.shape[1]))) for z in (x, y)]
+    _, _, left = scipy.spatial.procrustes(*padded)  # which also scales: 1 - (nuclear norm)²
+    assert procrustes(x, y) == pytest.approx(2 - 2 * np.sqrt(1 - left), abs=1e-9)
+    a, b = (z - z.mean(0) for z in padded)
+    a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
+    turn, _ = scipy.linalg.orthogonal_procrustes(a, b)
+    assert procrustes(x, y) == pytest.approx(np.linalg.norm(a @ turn - b) ** 2, abs=1e-9)
+
+
+def test_procrustes_of_orthogonal_features_is_two_and_its_root_is_a_metric() -> None:
+    hadamard = scipy.linalg.hadamard(16)[:, 1:].astype(float)
+    assert procrustes(hadamard[:, :3], hadamard[:, 3:8]) == pytest.approx(2)
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        a, b, c = random.normal(size=(3, 12, 4))
+        ab, bc, ac = (np.sqrt(procrustes(*p)) for p in ((a, b), (b, c), (a, c)))
+        assert ac <= ab + bc + 1e-12
+
+
+def test_rsa_is_scipys_correlation_of_scipys_distances() -> None:
+    x, y = two(25, 9, 6)
+    for distance in ("correlation", "euclidean"):
+        a, b = pdist(x, distance), pdist(y, distance)
+        spearman, pearson = scipy.stats.spearmanr(a, b)[0], scipy.stats.pearsonr(a, b)[0]
+        assert rsa(x, y, distance) == pytest.approx(spearman, abs=1e-12)
+        assert rsa(x, y, distance, "pearson") == pytest.approx(pearson, abs=1e-12)
+
+
+def test_rsa_of_points_on_a_line_has_a_closed_form() -> None:
+    x, y = np.array([[0.0], [1.0], [3.0]]), np.array([[0.0], [1.0], [-4.0]])
+    # Distances 1 3 2 and 1 4 5, ranks 1 3 2 and 1 2 3.
+    assert rsa(x, y, "euclidean") == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_mutual_neighbours_are_scikit_learns(metric: Any) -> None:
+    x, y = two(80, 9, 6)
+    k, near = 7, []
+    for z in (x, y):
+        search = NearestNeighbors(n_neighbors=k, metric=metric, algorithm="brute").fit(z)
+        near.append(search.kneighbors(return_distance=False))  # of the others
+    share = np.mean([len(set(a) & set(b)) / k for a, b in zip(*near, strict=True)])
+    chance = k / 79
+    wanted = (share - chance) / (1 - chance)
+    assert mutual_knn(x, y, k, metric) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_a_row_of_the_same_image_is_no_neighbour() -> None:
+    x, y = two(40, 5, 5)
+    ids = np.arange(40) // 2
+    same = ids[:, None] == ids
+    near = [np.argsort(cdist(z, z) + 1e9 * same)[:, :5] for z in (x, y)]
+    share = np.mean([len(set(a) & set(b)) / 5 for a, b in zip(*near, strict=True)])
+    wanted = (share - 5 / 38) / (1 - 5 / 38)
+    assert mutual_knn(x, y, 5, "euclidean", ids=ids) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_drift_of_a_known_move() -> None:
+    x = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
+    y = np.array([[0.0, 1.0], [0.0, 5.0], [3.0, 3.0]])
+    assert drift_cosine(x, y) == pytest.approx((0 + 1 + np.sqrt(0.5)) / 3)
+    assert drift_change(x, y) == pytest.approx(np.sqrt((2 + 9 + 9) / (1 + 4 + 9)))
+    spread = np.sqrt(((x - x.mean(0)) ** 2).sum(1).mean())
+    shifts = centroid_shifts(x, y, ["a", "b", "a"])
+    np.testing.assert_allclose(shifts, np.array([np.hypot(-0.5, 2.0), 3.0]) / spread)
