@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from .errors import DataError
+from .errors import DataError, MetaprobeError
 
 Call = Callable[[tuple[Any, ...]], Any]
 """What stands for a call: the arguments as parsed, to plain data."""
@@ -64,7 +64,6 @@ class Policy:
         names: Names that may be mentioned but not called.
         opaque: Whether a name belongs to a family of settings kept as `Opaque`.
         builds: How an object of a type takes its state.
-        key_types: Types a key of a dictionary may have beside text, numbers and bytes.
         persistent: What stands for a reference outside the pickle; None refuses it.
         refusal: The error for a name without meaning; None for the ordinary one.
         cycles: Whether a container may hold itself.
@@ -77,7 +76,6 @@ class Policy:
     names: frozenset[str] = frozenset()
     opaque: Callable[[str], bool] = lambda name: False
     builds: Mapping[type, Callable[[Any, Any], None]] = field(default_factory=dict)
-    key_types: tuple[type, ...] = ()
     persistent: Callable[[Any], Any] | None = None
     refusal: Callable[[str], Exception] | None = None
     cycles: bool = False
@@ -132,7 +130,7 @@ def read_pickle(source: bytes | IO[bytes], policy: Policy, where: str) -> Unpick
                 )
             machine.step(opcode.name, argument)
         value = machine.pop()
-    except DataError:
+    except MetaprobeError:
         raise
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         reason = str(error).strip() or type(error).__name__
@@ -193,30 +191,11 @@ _WRAPPERS = frozenset({"copyreg._reconstructor", "copyreg.__newobj__", "builtins
 
 _EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": set, "EMPTY_TUPLE": tuple}
 _CONSTANT = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_LITERALS = frozenset(
-    [
-        "INT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG",
-        "LONG1",
-        "LONG4",
-        "STRING",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "BYTEARRAY8",
-        "UNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE",
-        "BINUNICODE8",
-        "FLOAT",
-        "BINFLOAT",
-    ]
-)
+_LITERALS = frozenset({
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "STRING", "BINSTRING",
+    "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "UNICODE",
+    "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "FLOAT", "BINFLOAT",
+})  # fmt: skip
 
 
 def modern_name(module: str, name: str) -> str:
@@ -229,6 +208,17 @@ def modern_name(module: str, name: str) -> str:
     if module == "numpy.core" or module.startswith("numpy.core."):
         module = "numpy._core" + module.removeprefix("numpy.core")
     return f"{module}.{name}"
+
+
+def is_plain_key(key: Any) -> bool:
+    """Whether a value hashes at once; integers of many bits can be made to collide.
+
+    >>> is_plain_key("a"), is_plain_key(2**80), is_plain_key(())
+    (True, False, False)
+    """
+    if type(key) is int:
+        return key.bit_length() <= 63
+    return isinstance(key, _SCALARS) or type(key).__module__ == "numpy"
 
 
 class _Machine:
@@ -369,14 +359,10 @@ class _Machine:
             raise ValueError("keys are set on something that is no dictionary")
 
     def _key(self, key: Any) -> Any:
-        """A key that hashes at once: no deep tuples, no integers made to collide."""
+        """A key that hashes at once: no deep tuples."""
         parts = key if type(key) is tuple and len(key) <= 16 else (key,)
-        for part in parts:
-            if type(part) is int:
-                if part.bit_length() > 63:
-                    raise ValueError("a key is an integer of more than 63 bits")
-            elif not isinstance(part, _SCALARS + self.policy.key_types):
-                raise ValueError(f"a key is a {type(part).__name__}")
+        if not all(map(is_plain_key, parts)):
+            raise ValueError(f"a key is a {type(key).__name__} that is not plain")
         return key
 
     def _global(self, argument: str) -> None:
@@ -445,7 +431,7 @@ class _Machine:
                 f"{self.policy.purpose} needs; nothing was run and it is refused",
                 code="pickle-call",
             )
-        return self.policy.calls[target.name](args)
+        return self._ours(self.policy.calls[target.name], args)
 
     def _build(self, _: Any) -> None:
         state = self.pop()
@@ -456,7 +442,13 @@ class _Machine:
         build = self.policy.builds.get(type(target))
         if build is None:
             raise ValueError(f"state is set on a {type(target).__name__}")
-        build(target, state)
+        self._ours(build, target, state)
+
+    def _ours(self, function: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return function(*args)
+        except DataError as error:  # raised where the file's name is not known
+            raise DataError(f"{self.where!r} holds {error}", code=error.code) from error
 
     def _binpersid(self, _: Any) -> None:
         reference = self.pop()

@@ -3,7 +3,8 @@
 `DATASETS` is the policy for dataset caches such as those of mini-ImageNet: arrays,
 dtypes, scalars, lists, dictionaries, sets, text, bytes and numbers, and nothing else.
 Each NumPy function that a pickle names is stood for by one of ours, which checks
-that the bytes it is given are as many as the shape it is given needs.
+that the bytes it is given are as many as the shape it is given needs. NumPy is
+imported when the first array is met.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from .errors import DataError
-from .unpickle import Call, Global, Opaque, Policy, read_pickle
+from .unpickle import Call, Global, Opaque, Policy, is_plain_key, read_pickle
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 KINDS = "biufcSU"
 """Kinds of NumPy values that are plain: numbers, bytes and text; not objects, not records."""
@@ -38,10 +40,12 @@ class Dtype:
         Raises:
             DataError: If it is not of plain values.
         """
+        import numpy as np
+
         code = self.spelt.lstrip("<>=|")
         if code[:1] not in KINDS or not code[1:].isdecimal() or not 0 < int(code[1:]) < 2**24:
             raise DataError(
-                f"an array of dtype {self.spelt!r} is pickled; numbers, bytes and text are read",
+                f"an array of dtype {self.spelt!r}; numbers, bytes and text are read",
                 code="dtype",
             )
         return np.dtype(self.order + code if self.order in "<>" else code)
@@ -59,7 +63,7 @@ def _dtype(args: tuple[Any, ...]) -> Dtype:
 def _dtype_state(dtype: Dtype, state: Any) -> None:
     _, order, subarray, names, fields, *_ = state
     if subarray is not None or names is not None or fields is not None:
-        raise DataError("an array of records is pickled; plain arrays are read", code="dtype")
+        raise DataError("an array of records; plain arrays are read", code="dtype")
     dtype.order = _text(order)
 
 
@@ -72,9 +76,7 @@ def _raw(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode("latin-1")
     if not isinstance(value, bytes | bytearray):
-        raise DataError(
-            "an array of Python objects is pickled; plain arrays are read", code="dtype"
-        )
+        raise DataError("an array of Python objects; plain arrays are read", code="dtype")
     return bytes(value)
 
 
@@ -89,12 +91,14 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _filled(dtype: Any, shape: Any, raw: Any, order: str) -> NDArray[Any]:
+    import numpy as np
+
     if not isinstance(dtype, Dtype):
         raise ValueError("an array has no dtype")
     real, shape, raw = dtype.real(), _shape(shape), _raw(raw)
     if math.prod(shape) * real.itemsize != len(raw):
         raise DataError(
-            f"a pickled array of shape {shape} and dtype {real} comes with {len(raw)} bytes",
+            f"an array of shape {shape} and dtype {real} that comes with {len(raw)} bytes",
             code="size",
         )
     flat = np.frombuffer(raw, real)
@@ -148,7 +152,7 @@ def _bytes(args: tuple[Any, ...]) -> bytes:
     if len(args) == 2:  # bytearray(text, "latin-1"), from protocol 2
         return _encoded(args)
     if not isinstance(args[0], bytes | bytearray):  # a number would ask for that many bytes
-        raise DataError("a pickle asks for bytes by their count; that is refused", code="size")
+        raise DataError("a request for bytes by their count, which is refused", code="size")
     return bytes(args[0])
 
 
@@ -162,7 +166,7 @@ def _items(args: tuple[Any, ...]) -> list[Any]:
 
 def _set(args: tuple[Any, ...]) -> set[Any]:
     found = _items(args)
-    if not all(isinstance(one, str | int | float | bytes | np.generic) for one in found):
+    if not all(is_plain_key(one) for one in found):
         raise ValueError("a set of values that are not plain")
     return set(found)
 
@@ -170,7 +174,7 @@ def _set(args: tuple[Any, ...]) -> set[Any]:
 def _pairs(args: tuple[Any, ...]) -> OrderedDict[Any, Any]:
     found: OrderedDict[Any, Any] = OrderedDict()
     for key, value in _items(args):
-        if not isinstance(key, str | int | float | bytes):
+        if not is_plain_key(key):
             raise ValueError("a key that is not plain")
         found[key] = value
     return found
@@ -226,7 +230,6 @@ DATASETS = Policy(
     calls=PLAIN_CALLS,
     names=PLAIN_NAMES,
     builds=PLAIN_BUILDS,
-    key_types=(np.generic,),
     most_depth=64,
 )
 """The policy for pickled datasets: plain values and arrays, nothing else."""
@@ -246,7 +249,7 @@ def read_plain_pickle(raw: bytes, where: str) -> Any:
     Raises:
         DataError: If it names anything else, is damaged, or asks for too much.
 
-    >>> import pickle
+    >>> import pickle, numpy as np
     >>> read_plain_pickle(pickle.dumps({"labels": np.arange(3)}, 2), "it")
     {'labels': array([0, 1, 2])}
     """
@@ -260,7 +263,7 @@ def filled_arrays(value: Any) -> Any:
     def swap(one: Any) -> Any:
         if isinstance(one, Array):
             if one.value is None:
-                raise DataError("a pickled array has no content", code="damaged")
+                raise DataError("an array without content", code="damaged")
             return one.value
         if not isinstance(one, list | dict | tuple | Opaque):
             return one

@@ -1,0 +1,181 @@
+"""What people saved comes back bit for bit, under its own names, with what was noticed."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from metaprobe.data.errors import CheckpointError
+from metaprobe.models.checkpoint import shipped
+from metaprobe.models.reading.raw import RawCheckpoint
+from metaprobe.models.reading.read import read_file
+
+
+def weights(seed: int = 0) -> OrderedDict[str, Tensor]:
+    """A real state dict: convolution, norm with its counter, linear head."""
+    torch.manual_seed(seed)
+    network = nn.Sequential(
+        OrderedDict(conv=nn.Conv2d(3, 4, 3), norm=nn.BatchNorm2d(4), head=nn.Linear(4, 5))
+    )
+    return OrderedDict(network.state_dict())
+
+
+def saved(folder: Path, value: Any, name: str = "it.pt", **how: Any) -> Path:
+    torch.save(value, folder / name, **how)
+    return folder / name
+
+
+def same(found: RawCheckpoint, wanted: dict[str, Tensor]) -> bool:
+    tensors = found.repaired
+    return list(tensors) == list(wanted) and all(
+        torch.equal(tensors[n], t) and tensors[n].dtype == t.dtype for n, t in wanted.items()
+    )
+
+
+def codes(found: RawCheckpoint) -> set[str]:
+    return {flag.code for flag in found.flags}
+
+
+def test_a_state_dict_comes_back_bit_for_bit_from_each_container(tmp_path: Path) -> None:
+    state = weights()
+    save_file(state, tmp_path / "it.safetensors")
+    paths = {
+        "torch-zip": saved(tmp_path, state),
+        "torch-legacy": saved(tmp_path, state, "it.pth", _use_new_zipfile_serialization=False),
+        "safetensors": tmp_path / "it.safetensors",
+    }
+    for form, path in paths.items():
+        found = read_file(path)
+        assert found.format == form
+        assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert found.chosen == ""
+        assert set(found.tensors) == set(state)
+        assert all(torch.equal(found.tensors[n], t) for n, t in state.items())
+
+
+def test_every_type_and_layout_of_tensor_comes_back(tmp_path: Path) -> None:
+    base = torch.arange(24.0).reshape(2, 3, 4)
+    state: dict[str, Tensor] = {
+        "transposed": base.permute(2, 0, 1),
+        "every-other": base[:, ::2],
+        "part": base[1],
+        "scalar": torch.tensor(3),
+        "nothing": torch.zeros(0, 3),
+        "parameter": nn.Parameter(torch.ones(2, 2)),
+        "half": torch.ones(3, dtype=torch.float16) / 3,
+        "brain": torch.ones(3, dtype=torch.bfloat16) / 3,
+        "double": torch.ones(3, dtype=torch.float64) / 3,
+        "bools": torch.tensor([True, False]),
+        "bytes": torch.arange(3, dtype=torch.uint8),
+        "shorts": torch.arange(3).to(torch.uint16),
+        "eights": torch.ones(3).to(torch.float8_e4m3fn),
+    }
+    found = read_file(saved(tmp_path, state))
+    assert list(found.tensors) == list(state)
+    for name, tensor in state.items():
+        got = found.tensors[name]
+        assert (got.dtype, got.shape) == (tensor.dtype, tensor.shape), name
+        if name == "eights":  # no comparison is written for it
+            got, tensor = got.view(torch.uint8), tensor.view(torch.uint8)
+        assert torch.equal(got, tensor), name
+    legacy = {n: t for n, t in state.items() if n not in ("shorts", "eights")}
+    again = read_file(saved(tmp_path, legacy, _use_new_zipfile_serialization=False))
+    assert all(torch.equal(again.tensors[n], t) for n, t in legacy.items())
+
+
+def test_our_own_checkpoint_is_a_checkpoint_like_another() -> None:
+    found = read_file(shipped()["meta-sgd-glyphs-s0"])
+    assert found.metadata["metaprobe.format"] == "metaprobe.checkpoint/1"
+    assert {name.partition(".")[0] for name in found.tensors} == {"body", "head", "rates"}
+    assert found.flags == ()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "wrap"),
+    [
+        ("module.", lambda s: s),
+        ("_orig_mod.", lambda s: {"model_state_dict": s, "epoch": 3}),
+        ("module._orig_mod.model.", lambda s: {"state_dict": s}),
+        ("backbone.", lambda s: {"params": s, "optimizer": {"state": {0: {"m": torch.ones(2)}}}}),
+    ],
+)
+def test_wrappers_prefixes_are_taken_off_and_shown(tmp_path: Path, prefix: str, wrap: Any) -> None:
+    state = weights()
+    found = read_file(saved(tmp_path, wrap({prefix + n: t for n, t in state.items()})))
+    assert found.repair.prefix == prefix
+    assert same(found, state)
+    assert all(name.startswith(prefix) for name in found.tensors)
+
+
+def test_a_prefix_that_not_all_names_share_is_left(tmp_path: Path) -> None:
+    state = {"module.a": torch.ones(2), "b": torch.ones(2)}
+    assert read_file(saved(tmp_path, state)).repair.prefix == ""
+    rates = {"module.a": torch.ones(2), "lrs.0": torch.ones(2)}
+    assert list(read_file(saved(tmp_path, rates)).repaired) == ["a", "lrs.0"]
+    both = {"module.lrs.0": torch.ones(2), "lrs.0": torch.ones(2)}
+    with pytest.raises(CheckpointError, match=r"both 'module.lrs.0' and 'lrs.0'"):
+        _ = read_file(saved(tmp_path, both)).repaired
+
+
+def test_settings_beside_the_weights_are_words_and_are_flagged(tmp_path: Path) -> None:
+    value = {
+        "state_dict": weights(),
+        "args": argparse.Namespace(lr=0.1, out=Path("a/b")),
+        "best": np.float64(0.5),
+        "hyper_parameters": {"_target_": "os.system", "command": "true"},
+        "epoch": 7,
+    }
+    found = read_file(saved(tmp_path, value))
+    assert codes(found) == {"opaque-settings", "numpy-values", "instructions"}
+    assert found.metadata["epoch"] == 7
+    assert found.metadata["best"] == 0.5
+    assert found.metadata["args"]["class"] == "argparse.Namespace"
+    assert found.metadata["args"]["state"]["lr"] == 0.1
+    assert found.metadata["hyper_parameters"] == {"_target_": "os.system", "command": "true"}
+    assert "state_dict" not in found.metadata
+
+
+def test_of_two_networks_one_is_read_and_the_other_named(tmp_path: Path) -> None:
+    state, other = weights(0), weights(1)
+    path = saved(tmp_path, {"state_dict": state, "state_dict_ema": other})
+    found = read_file(path)
+    assert (found.chosen, found.candidates) == ("state_dict", ("state_dict", "state_dict_ema"))
+    assert "state_dict_ema" in next(f.sentence for f in found.flags if f.code == "choice")
+    assert same(read_file(path, state_key="state_dict_ema"), other)
+    with pytest.raises(CheckpointError, match="it has state_dict, state_dict_ema"):
+        read_file(path, state_key="model")
+    pair = {
+        f"{w}.{n}": t for w, s in (("student", state), ("teacher", other)) for n, t in s.items()
+    }
+    flat = saved(tmp_path, pair, "pair.pt")
+    assert read_file(flat).chosen == "teacher"
+    assert same(read_file(flat), other)
+    assert same(read_file(flat, state_key="student"), state)
+    odd = saved(tmp_path, {"a": state, "b": other}, "odd.pt")
+    with pytest.raises(CheckpointError, match=r"2 state dicts \(a, b\)"):
+        read_file(odd)
+
+
+def test_tensors_that_were_one_are_named_together(tmp_path: Path) -> None:
+    tied = torch.ones(3, 2)
+    found = read_file(saved(tmp_path, {"in.weight": tied, "out.weight": tied, "b": torch.ones(2)}))
+    assert found.shared == (("in.weight", "out.weight"),)
+
+
+def test_a_file_that_is_not_the_expected_one_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, weights())
+    right = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read_file(path, expect_sha256=right.upper()).sha256 == right
+    with pytest.raises(CheckpointError) as refused:
+        read_file(path, expect_sha256="0" * 64)
+    assert refused.value.code == "sha256"
+    assert right in str(refused.value)
