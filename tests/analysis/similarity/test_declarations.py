@@ -11,29 +11,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from metaprobe.analysis.similarity import MEASURES
-from metaprobe.probes.measure import CHANGES, Measure
+from metaprobe.probes.measure import CHANGES, Change, Measure
+
+from ...changes import change
 
 Array = NDArray[Any]
 Changed = Callable[[Array], Array]
 
 ALL = list(MEASURES.values())
 EACH = pytest.mark.parametrize("measure", ALL, ids=lambda m: m.name)
-
-
-def change(name: str, random: np.random.Generator, n: int, d: int) -> Changed:
-    """A change of ``(n, d)`` rows, drawn once: the same one for whatever it is given."""
-    rotation = np.linalg.qr(random.normal(size=(d, d)))[0]
-    stretch = np.linalg.qr(random.normal(size=(d, d)))[0] * np.geomspace(0.3, 3, d)
-    order, factor = random.permutation(d), random.uniform(1.5, 4)
-    shift, lengths = random.normal(size=d) * 2, random.uniform(0.3, 3, size=(n, 1))
-    return {
-        "permutation": lambda z: z[:, order],
-        "rotation": lambda z: z @ rotation,
-        "linear": lambda z: z @ rotation @ stretch,
-        "scale": lambda z: z * factor,
-        "row-scale": lambda z: z * lengths,
-        "shift": lambda z: z + shift,
-    }[name]
 
 
 def two_encoders(random: np.random.Generator, n: int = 100, d: int = 6) -> tuple[Array, Array]:
@@ -70,7 +56,7 @@ def test_a_measure_does_not_see_what_it_says_it_does_not_see(measure: Measure, s
 
 @EACH
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_measure_sees_everything_else(measure: Measure, name: str) -> None:
+def test_a_measure_sees_everything_else(measure: Measure, name: Change) -> None:
     random = np.random.default_rng(3)
     x, y = two_encoders(random)
     before, moved = said(measure, x, y), change(name, random, *x.shape)
