@@ -22,8 +22,19 @@ class MetaprobeError(ValueError):
     """
 
     def __init__(self, message: str, *, code: str = "input") -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.code = code
+
+
+def printable(text: str) -> str:
+    r"""Text with every control sign spelt out, so that a terminal only prints it.
+
+    Names of files, tensors and arrays come from strangers.
+
+    >>> printable("a\x1b[2J\nb")
+    'a\\x1b[2J\\nb'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class DataError(MetaprobeError):

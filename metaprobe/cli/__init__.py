@@ -15,6 +15,7 @@ import typer
 
 from . import cache, data
 from .audit import audit
+from .convert import convert
 from .embed import embed, probe
 from .study import study
 from .train import train
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (audit, train, embed, probe, study):
+for verb in (audit, train, embed, probe, study, convert):
     app.command()(verb)
 app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")
@@ -77,7 +78,9 @@ def main() -> None:
 
 
 def _fail(sentence: str, status: int) -> None:
-    typer.secho(f"metaprobe: {sentence}", fg=typer.colors.RED, err=True)
+    from ..data.errors import printable
+
+    typer.secho(f"metaprobe: {printable(sentence)}", fg=typer.colors.RED, err=True)
     sys.exit(status)
 
 

@@ -58,7 +58,11 @@ def one_of(value: Any, what: str, *allowed: str) -> Any:
 
 
 def say(facts: Any, text: str, as_json: bool) -> None:
-    typer.echo(json.dumps(facts, allow_nan=False) if as_json else text)
+    """Print the facts as JSON, which spells out control signs, or the text, whose lines stay lines."""
+    from ..data.errors import printable
+
+    shown = "\n".join(map(printable, text.split("\n")))
+    typer.echo(json.dumps(facts, allow_nan=False) if as_json else shown)
 
 
 @contextmanager

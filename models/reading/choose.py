@@ -72,7 +72,8 @@ def choose(value: Any, state_key: str | None, where: str) -> Choice:
         CheckpointError: If there is none, or several and no preference among them.
     """
     found = dict(_candidates(value))
-    _refuse_nothing(value, found, where)
+    if state_key != ".":
+        _refuse_nothing(value, found, where)
     names = tuple(".".join(path) for path in found)
     flags: dict[str, str] = {}
     if state_key is not None:
@@ -92,13 +93,9 @@ def choose(value: Any, state_key: str | None, where: str) -> Choice:
             f"holds {len(found)} state dicts; {'.'.join(path) or '(top)'} is read, not {others}; "
             "choose with the state key"
         )
-    words = _Words(skip={id(value) if not path else id(_at(value, path))})
-    metadata = words.plain(value)
-    if words.instructions:
-        flags["instructions"] = (
-            f"names code or addresses in its settings ({', '.join(words.instructions[:3])}); they "
-            "are words here, and nothing was imported or fetched"
-        )
+    metadata, instructions = inert(value, skip={id(value) if not path else id(_at(value, path))})
+    if instructions:
+        flags["instructions"] = instructions
     odd = [n for n in tensors if not n.isprintable() or len(n) > 200]
     if odd:
         flags["odd-name"] = f"has tensor names with unprintable signs, such as {odd[0][:60]!a}"
@@ -212,6 +209,26 @@ def _refuse_nothing(value: Any, found: Mapping[Path, Any], where: str) -> None:
         f"{where!r} holds no weights ({f'only {has}' if has else 'nothing with a name'}); a state "
         "dict with at least one tensor is needed",
         code="no-tensors",
+    )
+
+
+def inert(value: Any, skip: set[int] | None = None) -> tuple[Any, str]:
+    """Nested data as JSON values, and a sentence if they ask for code or addresses.
+
+    Args:
+        value: Nested plain data.
+        skip: Identities of containers whose tensors are left out.
+
+    >>> inert({"_target_": "os.system"})[0]
+    {'_target_': 'os.system'}
+    """
+    words = _Words(skip or set())
+    plain = words.plain(value)
+    if not words.instructions:
+        return plain, ""
+    return plain, (
+        f"names code or addresses in its settings ({', '.join(words.instructions[:3])}); they "
+        "are words here, and nothing was imported or fetched"
     )
 
 

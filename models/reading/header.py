@@ -59,7 +59,7 @@ def read_header(raw: bytes | memoryview, where: str) -> tuple[dict[str, Entry], 
             code="not-a-checkpoint",
         )
     try:
-        header = json.loads(bytes(raw[8 : 8 + length]).decode("utf-8"), object_pairs_hook=_once)
+        header = json.loads(bytes(raw[8 : 8 + length]).decode("utf-8"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise _damaged(where, f"its header is no JSON ({str(error)[:80]})") from error
     if not isinstance(header, dict):
@@ -115,7 +115,12 @@ def _entry(name: str, value: Any, base: int, where: str) -> Entry:
     return Entry(DTYPES[dtype], tuple(shape), base + offsets[0], base + offsets[1])
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON in which each name stands once.
+
+    Raises:
+        ValueError: If one stands twice.
+    """
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...data.errors import printable
 from .prefix import Repair, repair
 
 
@@ -75,12 +76,3 @@ class RawCheckpoint:
     def flagged(self, code: str) -> bool:
         """Whether a flag of this code was raised."""
         return any(flag.code == code for flag in self.flags)
-
-
-def printable(text: str) -> str:
-    r"""Text with every control sign spelt out, so that a terminal only prints it.
-
-    >>> printable("a\x1b[2J\nb")
-    'a\\x1b[2J\\nb'
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...data.errors import CheckpointError, DataError
 from ...data.unpickle import read_pickle
+from .folder import INDEXES, read_folder
 from .health import health_flags, refuse_unusable
 from .opened import Opened, opened
 from .pickled import ADVICE, Reader
@@ -24,8 +25,8 @@ def read_file(
     """Read a checkpoint that anybody may have made; nothing in it is executed.
 
     Args:
-        path: A ``.safetensors`` file, or what `torch.save` wrote from a state dict, bare or
-            within a checkpoint of a trainer.
+        path: A ``.safetensors`` file, what `torch.save` wrote from a state dict, bare or within
+            a checkpoint of a trainer, or a model folder with its ``config.json``.
         expect_sha256: What the file's bytes must hash to.
         state_key: The dictionary that holds the weights, as a dotted path, where there are
             several; ``"."`` for every tensor of the file.
@@ -34,6 +35,10 @@ def read_file(
         CheckpointError: If it cannot be read safely or holds no weights.
     """
     place = Path(path)
+    if place.is_dir():
+        return read_folder(place, expect_sha256, state_key)
+    if place.name in INDEXES:
+        return read_folder(place.parent, expect_sha256, state_key)
     with opened(place, expect_sha256) as file:
         return read_opened(file, state_key)
 
