@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.errors import MetaprobeError
-from ..data.files import write_whole
+from ..data.files import write_together
 from ..data.store import Store
 from ..models.encoder import Encoder, load_encoder
 from ..probes.cells import Gallery
@@ -159,20 +159,22 @@ def compare_effects(
 
 
 def save_audit(result: Audit | AuditSet, folder: Path) -> list[Path]:
-    """Write ``audit.json``, ``report.html`` and the figures, each whole or not at all.
+    """Write ``audit.json``, ``report.html`` and the figures, all of them whole or none.
 
     Raises:
         MetaprobeError: If the folder cannot be written.
     """
-    from .figures import save_figures
-    from .report import write_report
+    from .figures import figure_files
+    from .report import report_html
 
-    written = [write_whole(folder / "audit.json", result.to_json().encode())]
-    return [
-        *written,
-        write_report(result, folder),
-        *save_figures(as_set(result), folder / "figures"),
-    ]
+    figures = figure_files(as_set(result))
+    return write_together(
+        {
+            folder / "audit.json": result.to_json().encode(),
+            folder / "report.html": report_html(result).encode(),
+            **{folder / "figures" / name: content for name, content in figures.items()},
+        }
+    )
 
 
 def _fields(value: Any) -> dict[str, Any]:

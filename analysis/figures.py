@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from ..data.files import write_whole
+from ..data.files import write_together
 from .figure_parts import (
     BAND,
     FORMULAS,
@@ -206,15 +206,21 @@ def save_figures(audits: AuditSet, directory: Path | str) -> list[Path]:
     Raises:
         MetaprobeError: The folder cannot be written.
     """
-    paths: list[Path] = []
+    files = figure_files(audits)
+    return write_together({Path(directory) / name: content for name, content in files.items()})
+
+
+def figure_files(audits: AuditSet) -> dict[str, bytes]:
+    """Each figure as ``NAME.png`` (200 dpi) and ``NAME.svg``; the same bytes each time."""
+    files: dict[str, bytes] = {}
     for name in drawable(audits):
         figure = FIGURES[name](audits)
         for suffix, metadata in (("png", {"Software": None}), ("svg", SVG_METADATA)):
             out = BytesIO()
             with style():
                 figure.savefig(out, format=suffix, dpi=200, metadata=metadata)
-            paths.append(write_whole(Path(directory) / f"{name}.{suffix}", out.getvalue()))
-    return paths
+            files[f"{name}.{suffix}"] = out.getvalue()
+    return files
 
 
 SVG_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.episodes import EpisodeList
 from ..data.store import Store
-from ..models.threads import one_thread
+from ..models.threads import one_thread, wait_for_others
 from ..probes.cells import (
     Bits,
     Gallery,
@@ -99,11 +99,16 @@ def measure(
             delayed(_block)(measurements[m], block, first, wanted[m], store, probe)
             for m, block, first in work
         )
-        for (m, _, _), done in zip(work, blocks, strict=True):
-            found[m].append(done)
-            if progress is not None:
-                whole = len(measurements[m].blocks)
-                progress(measurements[m].encoder.name, len(found[m]), whole)
+        try:
+            for (m, _, _), done in zip(work, blocks, strict=True):
+                found[m].append(done)
+                if progress is not None:
+                    whole = len(measurements[m].blocks)
+                    progress(measurements[m].encoder.name, len(found[m]), whole)
+        except BaseException:
+            blocks.close()
+            wait_for_others()
+            raise
     return [_joined(m, parts) for m, parts in zip(measurements, found, strict=True)]
 
 
@@ -128,7 +133,18 @@ def _block(
     probe: ProbeSettings,
 ) -> _Block:
     with one_thread():
-        found, computed = extract(measurement, block, store, moments)
+        return _measured(measurement, block, first, moments, store, probe)
+
+
+def _measured(
+    measurement: Measurement,
+    block: EpisodeList,
+    first: int,
+    moments: tuple[Moment, ...],
+    store: Store | None,
+    probe: ProbeSettings,
+) -> _Block:
+    found, computed = extract(measurement, block, store, moments)
     galleries: tuple[Gallery, ...] = ("support", "fresh")
     cells: dict[Gallery, dict[CellName, Bits]] = {
         g: cell_bits(found, block, g, probe) for g in galleries

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import MetaprobeError
@@ -25,25 +26,45 @@ def write_whole(path: Path, content: bytes) -> Path:
     Raises:
         MetaprobeError: If the folder or the disk refuses; nothing is left behind.
     """
-    temporary = ""
+    return write_together({path: content})[0]
+
+
+def write_together(files: Mapping[Path, bytes]) -> list[Path]:
+    """Write files that belong together: none gets its name before all are on the disk.
+
+    Args:
+        files: Bytes by path; folders are made.
+
+    Returns:
+        The paths.
+
+    Raises:
+        MetaprobeError: If a folder or the disk refuses; nothing is left behind.
+    """
+    waiting: dict[Path, Path] = {}
+    path = Path()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            waiting[path] = Path(temporary)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, whole in waiting.items():
+            os.chmod(whole, 0o644)
+            os.replace(whole, path)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise MetaprobeError(
             f"{str(path)!r} cannot be written: {error.strerror or error}; "
             "choose another place or free space",
             code="cannot-write",
         ) from error
-    return path
+    finally:
+        for left in waiting.values():
+            left.unlink(missing_ok=True)
+    return list(files)
 
 
 def require_writable(folder: Path) -> None:
@@ -52,6 +73,12 @@ def require_writable(folder: Path) -> None:
     Raises:
         MetaprobeError: If they cannot.
     """
-    probe = folder / f".{os.getpid()}.writable"
-    write_whole(probe, b"")
-    probe.unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise MetaprobeError(
+            f"the folder {str(folder)!r} cannot be written: {error.strerror or error}; "
+            "choose another place or free space",
+            code="cannot-write",
+        ) from error

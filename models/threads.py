@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 import torch
 
-_lock = threading.Lock()
-_before: list[int] = []
-"""Thread counts found on entering, by those inside now; the first is the one to restore."""
+_change = threading.Condition()
+_inside: list[tuple[int, int]] = []
+"""Who is inside, and the thread count each found; the first found the one to restore."""
 
 
 @contextmanager
@@ -28,13 +28,27 @@ def one_thread() -> Iterator[None]:
     ...     torch.get_num_threads()
     1
     """
-    with _lock:
-        _before.append(torch.get_num_threads())
+    me = threading.get_ident()
+    with _change:
+        before = _inside[0][1] if _inside else torch.get_num_threads()
+        _inside.append((me, before))
         torch.set_num_threads(1)
     try:
         yield
     finally:
-        with _lock:
-            before = _before.pop()
-            if not _before:
+        with _change:
+            _inside.remove((me, before))
+            if not _inside:
                 torch.set_num_threads(before)
+            _change.notify_all()
+
+
+def wait_for_others(seconds: float = 60.0) -> bool:
+    """Wait until no other thread is inside; False if one still is after so long.
+
+    Python ends whatever threads it finds when it exits, and one that is in the middle of a
+    computation takes the process down with an abort in place of the exit status.
+    """
+    me = threading.get_ident()
+    with _change:
+        return _change.wait_for(lambda: all(who == me for who, _ in _inside), seconds)

@@ -52,6 +52,8 @@ def main() -> None:
 
     try:
         status = app(standalone_mode=False)
+        if status == 130:  # what an interrupt inside a verb is turned into
+            raise KeyboardInterrupt
     except MetaprobeError as error:
         _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):

@@ -43,7 +43,8 @@ def open_store(cache: Path | None, no_cache: bool) -> Store | None:
     store = Store(cache or default_cache_dir())
     problem = store.unwritable()
     if problem is not None:
-        raise StoreError(f"{problem}; choose another --cache, or --no-cache", code=problem.code)
+        what = str(problem).partition("; ")[0]
+        raise StoreError(f"{what}; choose another --cache, or --no-cache", code=problem.code)
     return store
 
 
@@ -85,7 +86,9 @@ def progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
         TextColumn(unit),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    quiet = not console.is_terminal  # a log would only get the empty line at the end
+    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
 
         def tell(name: str, done: int, whole: int) -> None:
             key = name.partition(",")[0]

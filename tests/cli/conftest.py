@@ -56,11 +56,12 @@ def command(
 
 @pytest.fixture
 def process(tmp_path: Path, datasets: Path) -> Command:
-    """The same in a process of its own."""
+    """The same in a process of its own, whose files may be limited to so many KiB."""
 
-    def call(*words: object, **environment: str) -> Outcome:
+    def call(*words: object, files: int | None = None, **environment: str) -> Outcome:
+        limit = [] if files is None else ["bash", "-c", f'ulimit -f {files}; exec "$@"', "bash"]
         done = subprocess.run(
-            [sys.executable, "-m", "metaprobe", *map(str, words)],
+            [*limit, sys.executable, "-m", "metaprobe", *map(str, words)],
             capture_output=True,
             text=True,
             cwd=tmp_path,

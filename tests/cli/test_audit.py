@@ -110,46 +110,68 @@ def test_far_tasks_come_from_another_dataset(command: Command) -> None:
     assert far["episodes"]["sha256"] != near_plain["episodes"]["sha256"]
 
 
-def test_a_killed_audit_is_finished_by_the_same_command(
+def test_an_interrupted_audit_says_so_and_keeps_what_it_has(
     process: Command, tmp_path: Path, datasets: Path
 ) -> None:
-    kill_and_finish(process, tmp_path, datasets, moments=2)
+    words = ("audit", PAIR[0], "--episodes", "400", "--jobs", "2", "--cache", str(tmp_path / "c"))
+    victim = start(words, tmp_path, datasets)
+    while victim.poll() is None and not list(tmp_path.glob("c/entries/*/*/commit.json")):
+        time.sleep(0.005)
+    victim.send_signal(signal.SIGINT)
+    _, said = victim.communicate()
+    assert victim.returncode == 130, said
+    assert said.strip() == "metaprobe: interrupted; what was kept is used by the same command"
+
+
+def start(words: tuple[str, ...], folder: Path, datasets: Path) -> subprocess.Popen[str]:
+    """The command in a process of its own, to be stopped."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "metaprobe", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "METAPROBE_CACHE": str(datasets)},
+    )
+
+
+def test_a_killed_audit_is_finished_by_the_same_command(
+    command: Command, tmp_path: Path, datasets: Path
+) -> None:
+    kill_and_finish(command, tmp_path, datasets, moments=1)
 
 
 @pytest.mark.slow
 def test_an_audit_killed_at_twenty_moments_is_finished_by_the_same_command(
-    process: Command, tmp_path: Path, datasets: Path
+    command: Command, tmp_path: Path, datasets: Path
 ) -> None:
-    kill_and_finish(process, tmp_path, datasets, moments=20)
+    kill_and_finish(command, tmp_path, datasets, moments=20)
 
 
-def kill_and_finish(process: Command, tmp_path: Path, datasets: Path, moments: int) -> None:
+def kill_and_finish(command: Command, tmp_path: Path, datasets: Path, moments: int) -> None:
     """SIGKILL at random moments of the work; then the report of an undisturbed run."""
-    words = ("audit", PAIR[0], "--episodes", "60", "--query", "5", "--jobs", "1", "--json")
-    whole = process(*words, "--no-cache")
+    words = ("audit", PAIR[0], "--episodes", "41", "--query", "2", "--steps", "2", "--json")
+    whole = command(*words, "--no-cache")
     rng = random.Random(0)
     reused = 0
     for moment in range(moments):
         cache, out = tmp_path / f"cache-{moment}", tmp_path / f"out-{moment}"
         full = (*words, "--cache", str(cache), "--out", str(out))
-        victim = subprocess.Popen(
-            [sys.executable, "-m", "metaprobe", *full],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=tmp_path,
-            env={**os.environ, "METAPROBE_CACHE": str(datasets)},
-        )
+        victim = start(full, tmp_path, datasets)
         wanted = rng.randrange(0, 10)  # entries that must be there before the blow: 9 in all
         while victim.poll() is None and len(list(cache.glob("entries/*/*/commit.json"))) < wanted:
             time.sleep(0.005)
         time.sleep(rng.random() * 0.1)
         victim.send_signal(signal.SIGKILL)
-        victim.wait()
+        _, said = victim.communicate()
+        assert not said, moment
         half = [p for p in out.glob("*") if p.suffix in {".json", ".html"}]
         assert all(p.read_text().rstrip().endswith(("}", "</html>")) for p in half)
-        again = process(*full)
+        again = command(*full)
         assert again.status == 0, again.err
         assert numbers(again.out) == numbers(whole.out)
-        assert json.loads(again.out)["run"]["cached_entries"] >= wanted or wanted > 9
+        assert numbers((out / "audit.json").read_text()) == numbers(whole.out)
+        assert (out / "report.html").read_text().rstrip().endswith("</html>")
+        assert json.loads(again.out)["run"]["cached_entries"] >= wanted
         reused += json.loads(again.out)["run"]["cached_entries"]
     assert reused > 0

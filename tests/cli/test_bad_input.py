@@ -116,6 +116,29 @@ def test_a_folder_that_cannot_be_written_is_found_out_before_the_work(
     refused(command("audit", SHIPPED, "--cache", tmp_path / "file"), "--no-cache")
 
 
+@pytest.mark.parametrize(
+    ("options", "limit", "words"),
+    [
+        (("--cache", "store"), 64, ("store", "free some space")),
+        (("--no-cache", "--out", "out"), 128, ("out/", "cannot be written", "free space")),
+    ],
+)
+def test_a_disk_that_fills_up_ends_in_one_sentence_and_leaves_nothing_half_written(
+    command: Command, process: Command, tmp_path: Path, options: tuple[str, ...], limit: int,
+    words: tuple[str, ...],
+) -> None:  # fmt: skip
+    command("data", "show", "glyphs")  # built beforehand: it would not fit either
+    small = ("audit", SHIPPED, "--episodes", "40", "--query", "5", "--jobs", "2")
+    # a limit on the size of files fails as a full disk does, and needs no rights
+    refused(process(*small, *options, files=limit), *words)
+    assert not [
+        p for p in tmp_path.rglob("*") if p.name.startswith((".", "commit")) and p.is_file()
+    ]
+    assert not list(tmp_path.glob("out/*.*"))
+    done = process(*small, *options)
+    assert done.status == 0, done.err
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_store_is_refused(command: Command, tmp_path: Path) -> None:
     cache = tmp_path / "locked"
