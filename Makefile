@@ -48,7 +48,7 @@ cards: .venv/.base
 	$(BIN)/python docs/generate.py cards
 
 docs: .venv/.base
-	$(BIN)/python docs/generate.py cli
+	$(BIN)/python docs/generate.py cli measures
 
 clean:
 	rm -rf .venv build dist *.egg-info report

@@ -1,6 +1,6 @@
-"""Everything in docs/ that is made from the code: `python docs/generate.py [cli] [results] [cards]`.
+"""Everything in docs/ that is made from the code: `python docs/generate.py [cli] [measures] [results] [cards]`.
 
-CI makes ``cli.md`` again and compares; ``results.md`` takes minutes and is made by
+CI makes ``cli.md`` and the tables of ``how-to-choose.md`` again and compares; ``results.md`` takes minutes and is made by
 `make results`.
 """
 
@@ -111,6 +111,56 @@ def audit_table(found: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
+MEASURES_FROM, MEASURES_TO = "<!-- measures: from the code -->", "<!-- measures: end -->"
+
+KINDS = {
+    "quality": "### Quality: are labelled classes apart?",
+    "similarity": "### Similarity: are two encoders alike on the same rows?",
+    "geometry": "### Geometry: how many directions are in use?",
+}
+
+
+def choose_page() -> str:
+    """How to choose, with a row for every measure from its own declaration."""
+    from metaprobe.analysis.measures import MEASURES
+
+    page = (DOCS / "how-to-choose.md").read_text(encoding="utf-8")
+    before, rest = page.split(MEASURES_FROM)
+    _, after = rest.split(MEASURES_TO)
+    parts = [MEASURES_FROM]
+    for kind, title in KINDS.items():
+        parts.append(f"\n{title}\n\n{measures_table(kind, list(MEASURES.values()))}")
+    return before + "\n".join(parts) + "\n" + MEASURES_TO + after
+
+
+def measures_table(kind: str, measures: list[Any]) -> str:
+    """A row for each measure of one kind."""
+    up = "more alike" if kind == "similarity" else "better"
+    lines = [
+        f"| measure | {up} | range | does not see | cost | it misleads when | source |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for m in measures:
+        if m.kind == kind:
+            low, high = (f"{end:g}".replace("inf", "∞").replace("-", "−") for end in (m.low, m.high))
+            cells = [
+                f"`{m.name}`: {m.title}", m.direction, f"{low} … {high}", unseen(m),
+                m.cost, m.misleads, m.source,
+            ]  # fmt: skip
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def unseen(measure: Any) -> str:
+    """The changes a measure is blind to, in the order they are declared."""
+    from metaprobe.probes.measure import CHANGES
+
+    either = ", ".join(c for c in CHANGES if c in measure.invariant_to)
+    both = ", ".join(c for c in CHANGES if c in measure.shared)
+    told = [either or "nothing", f"on both sides alike: {both}" if both else ""]
+    return "; ".join(part for part in told if part)
+
+
 def picture() -> None:
     """The README's picture: the phases of the two checkpoints of the demo."""
     from matplotlib import rc_context
@@ -192,6 +242,7 @@ CHECKPOINTS = DOCS.parent / "checkpoints"
 
 PAGES = {
     "cli": (DOCS / "cli.md", cli_page),
+    "measures": (DOCS / "how-to-choose.md", choose_page),
     "results": (DOCS / "results.md", results_page),
     "cards": (CHECKPOINTS / "README.md", cards_page),
 }

@@ -17,6 +17,16 @@ def test_the_command_line_reference_is_what_the_command_says() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == made, "run: make docs"
 
 
+def test_the_tables_of_measures_are_what_the_measures_declare() -> None:
+    from metaprobe.analysis.measures import MEASURES
+
+    page = (ROOT / "docs" / "how-to-choose.md").read_text(encoding="utf-8")
+    made = runpy.run_path(str(ROOT / "docs" / "generate.py"))["choose_page"]()
+    assert page == made, "run: make docs"
+    for name in MEASURES:
+        assert page.count(f"\n| `{name}`: ") == 1
+
+
 def test_the_readme_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [example] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len([line for line in example.splitlines() if line.strip()]) <= 10

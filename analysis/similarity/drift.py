@@ -10,7 +10,7 @@ says nothing of two encoders trained apart, whose coordinates mean different thi
 | `drift_change` | ``‖Y − X‖ / ‖X‖`` |
 | `centroid_shift` | how far the class means moved, in typical distances from the mean |
 
-The first two are read in Oh et al. (2021), https://arxiv.org/abs/2008.08882.
+The first is read in Oh et al. (2021), https://arxiv.org/abs/2008.08882.
 """
 
 from __future__ import annotations

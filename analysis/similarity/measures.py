@@ -195,7 +195,7 @@ _ALL = (
         shared=frozenset({"permutation", "rotation", "scale"}),
         symmetric=False,
         cost="O(N D)",
-        source="Oh et al. 2021",
+        source="—",
         misleads="features only grew: a change of scale alone, which no cosine sees, counts",
     ),
     Measure(
@@ -211,7 +211,7 @@ _ALL = (
         shared=frozenset({"permutation", "rotation", "scale", "shift"}),
         symmetric=False,
         cost="O(N D + C D)",
-        source="Oh et al. 2021",
+        source="—",
         misleads="all classes move together: nothing about their order need have changed",
     ),
 )
