@@ -142,7 +142,9 @@ def measures_table(kind: str, measures: list[Any]) -> str:
     ]
     for m in measures:
         if m.kind == kind:
-            low, high = (f"{end:g}".replace("inf", "∞").replace("-", "−") for end in (m.low, m.high))
+            low, high = (
+                f"{end:g}".replace("inf", "∞").replace("-", "−") for end in (m.low, m.high)
+            )
             cells = [
                 f"`{m.name}`: {m.title}", m.direction, f"{low} … {high}", unseen(m),
                 m.cost, m.misleads, m.source,
