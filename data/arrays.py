@@ -2,22 +2,23 @@
 
 Beside these two a file may hold ``ids``, ``classes`` (names), ``groups`` (of the
 classes) and ``split`` (a word for each image). Nothing in a file is executed:
-object arrays are refused, and so are HDF5 links that leave the file. Sizes are
-checked before memory is taken.
+object arrays are refused, and HDF5 is read in a child (`hdf5`). Sizes are checked
+before memory is taken.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError
+from .hdf5 import read_hdf5
 from .images import LabelledImages
 
 KNOWN = ("images", "labels", "ids", "classes", "groups", "split")
@@ -38,15 +39,10 @@ def read_arrays(path: Path, split: str) -> LabelledImages:
     """
     if not path.is_file():
         raise DataError(f"data file {str(path)!r} does not exist", code="missing-file")
-    try:
-        arrays = _read_npz(path) if path.suffix == ".npz" else _read_h5(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(
-            f"{str(path)!r} cannot be read as {path.suffix} arrays: {error}", code="unreadable"
-        ) from error
-    return from_arrays(path.stem, split, arrays, where=str(path))
+    if path.suffix == ".npz":
+        return from_arrays(path.stem, split, read_npz(path, KNOWN), where=str(path))
+    found = read_hdf5(path, KNOWN)
+    return from_arrays(path.stem, split, found.arrays, where=str(path))
 
 
 def from_arrays(
@@ -128,13 +124,36 @@ def _words(array: NDArray[Any]) -> NDArray[np.str_]:
     return flat.astype(str)
 
 
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Arrays of an ``.npz``, by name; those that are missing are left out.
+
+    Raises:
+        DataError: If it is damaged, holds Python objects, or claims more than it stores.
+    """
+    try:
+        return _read_npz(path, names)
+    except _DAMAGE as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"{str(path)!r} cannot be read as .npz arrays: {error}", code="unreadable"
+        ) from error
+
+
+_DAMAGE = (
+    OSError, ValueError, LookupError, TypeError, OverflowError, zipfile.BadZipFile, zlib.error,
+    EOFError, RuntimeError, MemoryError,
+)  # fmt: skip
+"""What NumPy and zipfile raise at bytes they cannot use."""
+
+
+def _read_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     stored = path.stat().st_size
     out: dict[str, NDArray[Any]] = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
-            if name not in KNOWN:
+            if name not in names:
                 continue
             if name in out:
                 raise DataError(f"{str(path)!r} holds array {name!r} twice", code="duplicate")
@@ -162,31 +181,4 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
                 )
             with archive.open(member) as file:
                 out[name] = np.lib.format.read_array(file, allow_pickle=False)
-    return out
-
-
-def _read_h5(path: Path) -> dict[str, NDArray[Any]]:
-    stored = path.stat().st_size
-    out: dict[str, NDArray[Any]] = {}
-    with h5py.File(path, "r") as file:
-        for name in KNOWN:
-            if name not in file:
-                continue
-            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-                raise DataError(
-                    f"{name!r} in {str(path)!r} is a link; only arrays in the file itself are read",
-                    code="link",
-                )
-            found = file[name]
-            if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external:
-                raise DataError(
-                    f"{name!r} in {str(path)!r} is not a plain dataset within the file",
-                    code="not-plain",
-                )
-            if found.nbytes > MOST_GROWTH * max(stored, 4096):
-                raise DataError(
-                    f"{name!r} in {str(path)!r} claims {found.nbytes} bytes in a file of {stored}",
-                    code="too-large",
-                )
-            out[name] = found[()]
     return out

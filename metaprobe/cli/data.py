@@ -24,7 +24,10 @@ def data_list(seed: NoDraw = 0, as_json: Json = False) -> None:
 
 @app.command("show")
 def data_show(
-    name: Annotated[str, typer.Argument(help="glyphs, digits, a folder, a .npz or .h5 file.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="glyphs, digits, a folder, a .npz or .h5 file, or embeddings:FILE."),
+    ],
     split: Annotated[str, typer.Option(help="Which split.")] = "test",
     seed: NoDraw = 0,
     as_json: Json = False,
@@ -35,6 +38,9 @@ def data_show(
     """
     from ..data.datasets import open_dataset
 
+    if name.startswith("embeddings:"):
+        _show_embeddings(name.removeprefix("embeddings:"), as_json)
+        return
     found = open_dataset(name, split)
     groups = {g: found.groups.count(g) for g in dict.fromkeys(found.groups)}
     facts = {
@@ -48,3 +54,20 @@ def data_show(
     }
     text = "\n".join(f"{key:12} {value}" for key, value in facts.items())
     say(facts, text, as_json)
+
+
+def _show_embeddings(path: str, as_json: bool) -> None:
+    from pathlib import Path
+
+    from ..data.foreign import read_embeddings
+
+    rows, notes = read_embeddings(Path(path))
+    facts = {
+        "name": path,
+        "rows": len(rows),
+        "dim": rows.dim,
+        "classes": len(set(rows.labels.tolist())),
+        "notes": list(notes),
+    }
+    text = "\n".join(f"{key:12} {value}" for key, value in facts.items() if key != "notes")
+    say(facts, "\n".join([text, *(f"note: {note}" for note in notes)]), as_json)

@@ -1,19 +1,14 @@
-"""What runs in the child: one file is parsed under limits, and the answer goes to a pipe.
+"""What runs in the child: one file is parsed, and its tensors leave as plain bytes.
 
-The file is standard input, a private copy that nobody else can change. The answer is one
-frame: eight bytes of length, that many bytes of JSON, then the values of each tensor in the
-order of the JSON. It is never a pickle. PyTorch is not imported.
+PyTorch is not imported, and NumPy only for a tensor whose values do not lie in their order.
 """
 
 from __future__ import annotations
 
-import json
 import mmap
-import sys
-from contextlib import suppress
-from typing import IO, Any
+from typing import Any
 
-from ...data.errors import MetaprobeError
+from ...data.confined import Blob, serve
 from ...data.unpickle_plain import filled_arrays
 from .archive import Parsed, read_archive
 from .choose import Choice, choose
@@ -23,23 +18,13 @@ from .views import Storage, View, contiguous_strides, refuse_too_much
 
 
 def main() -> None:
-    """Parse standard input as the JSON in the first argument says."""
-    job = json.loads(sys.argv[1])
-    _limit(job["memory"], job["seconds"])
-    try:
-        content = mmap.mmap(0, 0, access=mmap.ACCESS_READ)
-        send(parse(content, job["kind"], job["state_key"], job["where"]), sys.stdout.buffer)
-    except MetaprobeError as error:
-        refuse(error.code, str(error))
-    except MemoryError:
-        refuse("too-large", f"{job['where']!r} asks for more memory than a file of its size may")
-    except Exception as error:
-        refuse("internal", f"{job['where']!r} cannot be parsed ({type(error).__name__})")
+    """Parse standard input as the job says."""
+    serve(lambda content, job: parse(content, job["kind"], job["state_key"], job["where"]))
 
 
 def parse(
     content: mmap.mmap | bytes, kind: str, state_key: str | None, where: str
-) -> tuple[dict[str, Any], list[memoryview | bytes]]:
+) -> tuple[dict[str, Any], list[Blob]]:
     """The answer's JSON and the values of its tensors.
 
     Args:
@@ -107,32 +92,3 @@ def _noticed(parsed: Parsed) -> dict[str, str]:
         named = ", ".join(sorted(parsed.opaque)[:4])
         flags["opaque-settings"] = f"carries settings of {named}, which were kept as words"
     return flags
-
-
-def send(answer: tuple[dict[str, Any], list[memoryview | bytes]], out: IO[bytes]) -> None:
-    """Write one frame."""
-    text = json.dumps(answer[0], allow_nan=False).encode("ascii")
-    out.write(len(text).to_bytes(8, "little") + text)
-    for values in answer[1]:
-        out.write(values)
-    out.flush()
-
-
-def refuse(code: str, sentence: str) -> None:
-    """Answer with a refusal."""
-    send(({"refused": {"code": code, "sentence": sentence[:2000]}}, []), sys.stdout.buffer)
-
-
-def _limit(memory: int, seconds: int) -> None:
-    """Memory, processor time, no files, no core: as far as the system lets them be set."""
-    import resource
-
-    for what, most in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, 32),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        with suppress(ValueError, OSError):
-            resource.setrlimit(what, (most, most))

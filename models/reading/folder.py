@@ -18,10 +18,10 @@ from typing import Any
 from torch import Tensor
 
 from ...data.errors import CheckpointError
+from ...data.private import Private, private_copy
 from .choose import inert
 from .header import once
 from .health import health_flags, refuse_unusable
-from .opened import Opened, opened
 from .raw import Flag, RawCheckpoint
 from .sandbox import run_child
 from .sniff import sniff
@@ -149,7 +149,7 @@ def _shards(index: Any, where: str) -> Mapping[str, list[str]]:
 
 
 @contextmanager
-def member(folder: Path, name: str) -> Iterator[Opened]:
+def member(folder: Path, name: str) -> Iterator[Private]:
     """A private copy of a file that lies in a folder, and not elsewhere.
 
     Raises:
@@ -172,11 +172,11 @@ def member(folder: Path, name: str) -> Iterator[Opened]:
             "itself there",
             code="path",
         )
-    with opened(folder / name) as file:
+    with private_copy(folder / name) as file:
         yield file
 
 
-def _json(file: Opened) -> Any:
+def _json(file: Private) -> Any:
     """A small JSON file, in which a name stands once.
 
     Raises:

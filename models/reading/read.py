@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ...data.errors import CheckpointError, DataError
+from ...data.private import Private, private_copy
 from ...data.unpickle import read_pickle
 from .folder import INDEXES, read_folder
 from .health import health_flags, refuse_unusable
-from .opened import Opened, opened
 from .pickled import ADVICE, Reader
 from .raw import Flag, RawCheckpoint
 from .sandbox import run_child
@@ -39,11 +39,11 @@ def read_file(
         return read_folder(place, expect_sha256, state_key)
     if place.name in INDEXES:
         return read_folder(place.parent, expect_sha256, state_key)
-    with opened(place, expect_sha256) as file:
+    with private_copy(place, expect_sha256) as file:
         return read_opened(file, state_key)
 
 
-def read_opened(file: Opened, state_key: str | None) -> RawCheckpoint:
+def read_opened(file: Private, state_key: str | None) -> RawCheckpoint:
     """The checkpoint in a private copy."""
     kind = sniff(file.head, file.size, file.path)
     if kind == "pickle":
@@ -81,7 +81,7 @@ def _shared(told: list[Mapping[str, Any]]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)
 
 
-def _bare_pickle(file: Opened) -> CheckpointError:
+def _bare_pickle(file: Private) -> CheckpointError:
     """Why a pickle without PyTorch's container is refused; it is followed only to say so."""
     try:
         reader = Reader(file.path, lambda key: 0)

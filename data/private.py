@@ -1,4 +1,4 @@
-"""Opening a file once, and working on a private copy of it.
+"""A file of a stranger's is opened once, and work is done on a private copy of it.
 
 What is hashed is the copy that is parsed, and nobody else can change or shorten it
 while it is read.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ...data.errors import CheckpointError
+from .errors import CheckpointError, MetaprobeError
 
 LARGEST = 8 * 2**30
 """Bytes; a larger file is not read."""
@@ -25,7 +25,7 @@ CHUNK = 4 * 2**20
 
 
 @dataclass(frozen=True)
-class Opened:
+class Private:
     """A private copy of a file.
 
     Args:
@@ -46,22 +46,28 @@ class Opened:
 
 
 @contextmanager
-def opened(path: Path, expect_sha256: str | None = None) -> Iterator[Opened]:
+def private_copy(
+    path: Path,
+    expect_sha256: str | None = None,
+    *,
+    refusal: type[MetaprobeError] = CheckpointError,
+) -> Iterator[Private]:
     """A private copy of a regular file, deleted when done with.
 
     Args:
         path: The file; a link is followed and its end recorded.
         expect_sha256: What its bytes must hash to.
+        refusal: The error's class.
 
     Raises:
-        CheckpointError: If it is missing, no regular file, too large, changes while it is
+        MetaprobeError: If it is missing, no regular file, too large, changes while it is
             copied, or is another file than expected.
     """
-    handle = _handle(path)
-    with os.fdopen(handle, "rb", buffering=0) as source, _temporary(path) as copy:
+    handle = _handle(path, refusal)
+    with os.fdopen(handle, "rb", buffering=0) as source, _temporary(path, refusal) as copy:
         status = os.fstat(source.fileno())
         if status.st_size > LARGEST:
-            raise CheckpointError(
+            raise refusal(
                 f"{str(path)!r} holds {status.st_size} bytes; {LARGEST} are allowed",
                 code="too-large",
             )
@@ -75,14 +81,14 @@ def opened(path: Path, expect_sha256: str | None = None) -> Iterator[Opened]:
             copy.write(chunk)
         copy.flush()
         if size != status.st_size:
-            raise CheckpointError(
+            raise refusal(
                 f"{str(path)!r} changed while it was read ({status.st_size} bytes, then {size}); "
                 "read it when nobody writes it",
                 code="changed",
             )
         found = digest.hexdigest()
         if expect_sha256 is not None and found != expect_sha256.lower():
-            raise CheckpointError(
+            raise refusal(
                 f"{str(path)!r} has SHA-256 {found}, not the expected {expect_sha256[:64]}; it is "
                 "another file or a damaged one",
                 code="sha256",
@@ -90,32 +96,30 @@ def opened(path: Path, expect_sha256: str | None = None) -> Iterator[Opened]:
         copy.seek(0)
         head = copy.read(2**13)
         copy.seek(0)
-        yield Opened(str(path), os.path.realpath(path), size, found, head, copy)
+        yield Private(str(path), os.path.realpath(path), size, found, head, copy)
 
 
-def _handle(path: Path) -> int:
+def _handle(path: Path, refusal: type[MetaprobeError]) -> int:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise CheckpointError(
-            f"{str(path)!r} cannot be opened: {reason}", code="cannot-open"
-        ) from error
+        raise refusal(f"{str(path)!r} cannot be opened: {reason}", code="cannot-open") from error
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
         what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise CheckpointError(f"{str(path)!r} is {what}, not a file", code="not-a-file")
+        raise refusal(f"{str(path)!r} is {what}, not a file", code="not-a-file")
     return handle
 
 
 @contextmanager
-def _temporary(path: Path) -> Iterator[IO[bytes]]:
+def _temporary(path: Path, refusal: type[MetaprobeError]) -> Iterator[IO[bytes]]:
     try:
         with tempfile.TemporaryFile() as copy:
             yield copy
     except OSError as error:
-        raise CheckpointError(
+        raise refusal(
             f"{str(path)!r} cannot be copied to a temporary file: {error.strerror or error}; free "
             "space or set TMPDIR",
             code="no-space",
