@@ -141,7 +141,7 @@ def _array(found: Any, name: str, most: int, where: str) -> NDArray[Any]:
     values = np.asarray(found.asstr()[()] if words is not None else found[()])
     if values.dtype.kind == "O":
         values = values.astype(str)
-    return np.ascontiguousarray(values)
+    return values
 
 
 def _word(value: Any) -> Any:

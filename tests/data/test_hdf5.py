@@ -158,7 +158,8 @@ def test_r23_the_control_reads_the_other_file(tmp_path: Path, make: Maker) -> No
         openings_of(tmp_path / "secret.h5", tmp_path / "secret.bin") as opened,
         h5py.File(path, "r") as file,
     ):
-        assert np.array_equal(file["features"][()], SECRET)
+        found: Any = file["features"]
+        assert np.array_equal(found[()], SECRET)
     assert opened != []
 
 
