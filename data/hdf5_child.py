@@ -14,6 +14,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5o
 from numpy.typing import NDArray
 
 from .confined import Answer, Blob, serve
@@ -73,7 +74,7 @@ def _walk(file: Any, where: str) -> None:
     count = 0
     while stack:
         path, group = stack.pop()
-        mark = h5py.h5o.get_info(group.id).addr
+        mark = h5o.get_info(group.id).addr
         if mark in seen:
             raise DataError(f"group {path!r} of {where!r} lies within itself", code="cycle")
         seen.add(mark)
