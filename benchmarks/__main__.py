@@ -7,7 +7,7 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from . import adaptation, neighbours, store
+from . import adaptation, neighbours, similarity, store
 
 
 def main() -> None:
@@ -20,6 +20,7 @@ def main() -> None:
         *adaptation.main(rounds),
         *neighbours.main(rounds, rows),
         *store.main(rounds, rows),
+        *similarity.main(rounds, rows),
     ]
     table = Table(box=None, padding=(0, 2))
     for column in ("comparison", "against", "ratio", "lowest", "highest"):

@@ -29,7 +29,7 @@ from ...data.errors import ProbeError
 from ...probes.measure import centred, matrix
 from ...probes.rows import Floats, Integers
 from .pairs import centred_sides, sides
-from .streamed import BLOCK, Products, hsic
+from .streamed import Precision, Products, hsic
 
 _GRAM = 1 << 26  # numbers in all Gram matrices held at once (512 MiB)
 _NOTHING = 1e-13  # of its plug-in value: an unbiased HSIC below is rounding
@@ -53,18 +53,24 @@ def cka(x: ArrayLike, y: ArrayLike) -> float:
     return float(cka_matrix([one], [two])[0, 0])
 
 
-def cka_matrix(xs: Sequence[ArrayLike], ys: Sequence[ArrayLike] | None = None) -> Floats:
+def cka_matrix(
+    xs: Sequence[ArrayLike],
+    ys: Sequence[ArrayLike] | None = None,
+    *,
+    precision: Precision = "double",
+) -> Floats:
     """Debiased linear CKA of every layer with every other, each layer's own product made once.
 
     Args:
         xs: L layers ``(N, D_l)`` of the same N rows.
         ys: M layers, or None for `xs` again (then half of the products are spared).
+        precision: Of the products where rows are many (see `streamed`).
 
     Returns:
         ``(L, M)``.
 
     Raises:
-        ProbeError: ``empty``, or as `cka`.
+        ProbeError: ``empty``, ``precision``, or as `cka`.
     """
     own = ys is None
     left = [matrix(x, f"xs[{i}]", 4) for i, x in enumerate(xs)]
@@ -85,7 +91,9 @@ def cka_matrix(xs: Sequence[ArrayLike], ys: Sequence[ArrayLike] | None = None) -
         flat = np.stack([_unit(g, n) for g in grams])
         a, b = flat[: len(left)], flat if own else flat[len(left) :]
         return np.asarray(np.clip(a @ b.T, -1.0, 1.0))
-    return _feature_space(left, None if own else right)
+    products = Products.of(left, None if own else right, precision)
+    products.add(left, None if own else right)
+    return products.cka()
 
 
 def _gram_is_cheaper(n: int, d: list[int], e: list[int]) -> bool:
@@ -100,15 +108,6 @@ def _unit(gram: Floats, n: int) -> Floats:
     if length * length <= _NOTHING * n * n:
         raise _equidistant()
     return np.asarray(gram.ravel() / length)
-
-
-def _feature_space(left: Sequence[Floats], right: Sequence[Floats] | None) -> Floats:
-    products = Products.of(left, right)
-    n = len(left[0])
-    for start in range(0, n, BLOCK):
-        rows = slice(start, start + BLOCK)
-        products.add([x[rows] for x in left], None if right is None else [y[rows] for y in right])
-    return products.cka()
 
 
 def gram(rows: Floats, what: str = "x") -> Floats:

@@ -1,5 +1,6 @@
 """The measures' numbers: other people's code, the bare formula, and closed forms."""
 
+import tracemalloc
 from itertools import permutations
 from typing import Any
 
@@ -31,6 +32,7 @@ from metaprobe.analysis.similarity import (
     rsa,
     svcca,
 )
+from metaprobe.data.errors import ProbeError
 
 Array = NDArray[Any]
 
@@ -127,6 +129,30 @@ def test_a_matrix_of_cka_is_its_entries(n: int) -> None:
     np.testing.assert_allclose(own, own.T, atol=0)
     np.testing.assert_allclose(own, cka_matrix(xs, xs), atol=1e-10)
     np.testing.assert_allclose(np.diag(own), 1, atol=1e-10)
+
+
+def test_products_in_float32_are_as_good_as_it_takes() -> None:
+    random = np.random.default_rng(0)
+    x = (np.maximum(random.normal(size=(9000, 40)), 0) + 1).astype(np.float32)
+    y = (x + random.normal(size=x.shape)).astype(np.float32)
+    exact = cka_matrix([x, y])
+    np.testing.assert_allclose(cka_matrix([x, y], precision="single"), exact, atol=1e-6)
+    with pytest.raises(ProbeError, match="choose 'double' or 'single'"):
+        cka_matrix([x, y], precision="half")  # type: ignore[arg-type]
+
+
+def test_rows_that_come_in_blocks_take_the_memory_of_one_block() -> None:
+    random = np.random.default_rng(0)
+    products = Products.of([np.empty((0, 50))], [np.empty((0, 50))])
+    tracemalloc.start()
+    for _ in range(20):
+        block = random.normal(size=(4096, 50))
+        products.add([block], [block + random.normal(size=block.shape)])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert products.rows == 20 * 4096
+    assert peak < 6 * 4096 * 50 * 8  # of 40 blocks seen
+    assert products.cka()[0, 0] == pytest.approx(0.5, abs=0.02)
 
 
 def test_canonical_correlations_are_scipys_angles_and_scikit_learns_scores() -> None:
