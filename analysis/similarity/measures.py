@@ -31,7 +31,7 @@ _ALL = (
         cost="O(N min(N, D) D)",
         source="Kornblith et al. 2019; estimator of Song et al. 2012",
         misleads="a few rows lie far out: moving 1 % of them takes it from 1 to near 0, so read "
-        "it beside procrustes and mutual-knn",
+        "it beside mutual-knn",
         reordered=cka_reordered,
     ),
     Measure(
@@ -60,7 +60,7 @@ _ALL = (
         invariant_to=_RIGID,
         cost="O(N² D)",
         source="Kornblith et al. 2019",
-        misleads="the kernel's width is not stated: it decides between local and global",
+        misleads="its width is not stated: a narrow kernel sees neighbours, a wide one is linear CKA",
         reordered=rbf_cka_reordered,
     ),
     Measure(
@@ -119,7 +119,8 @@ _ALL = (
         invariant_to=_RIGID,
         cost="O(N D min(N, D) + min(N, D)³)",
         source="Ding et al. 2021; Williams et al. 2021",
-        misleads="N is below D: unrelated features can then be turned to fit in part, so read its null",
+        misleads="N is below D: unrelated features can then be turned to fit in part, so read its "
+        "null; rows far out drown the others, if later than in cka",
         reordered=procrustes_reordered,
     ),
     Measure(

@@ -2,9 +2,9 @@ r"""Orthogonal Procrustes: how far apart are two sets of features, once turned t
 
 .. math:: \min_Q \|X Q - Y\|_F^2 = 2 - 2 \|X^\top Y\|_*, \quad X, Y \text{ centred}, \|X\|_F = \|Y\|_F = 1
 
-Every direction counts by its length, so a few outlying rows, which decide CKA, weigh here
-as they should. The square root is a metric (Williams et al. 2021); this is its square, as in
-Ding et al. (2021), https://arxiv.org/abs/2108.01661.
+Directions count by their length, where CKA counts them by its square: small ones still matter,
+and it takes outlying rows longer to drown the others. The square root is a metric (Williams et
+al. 2021); this is its square, as in Ding et al. (2021), https://arxiv.org/abs/2108.01661.
 """
 
 from __future__ import annotations

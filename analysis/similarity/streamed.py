@@ -44,6 +44,7 @@ class _Side:
     origin: Floats  # (D,)
     sums: Floats  # (D,)
     squares: float = 0.0
+    unit: float = 1.0  # CKA knows no scale, but fourth powers of very large features overflow
 
     @staticmethod
     def of(width: int, precision: Precision) -> _Side:
@@ -54,11 +55,16 @@ class _Side:
         """Put the origin near the mean, and exactly on rows that are all the same."""
         first = block[0].astype(self.room.dtype)
         self.origin = first + (block - first).mean(axis=0, dtype=self.room.dtype)
+        peak = float(np.abs(block - first).max())
+        if peak and not 1e-6 < peak < 1e6:
+            self.unit = peak
 
     def add(self, block: NDArray[Any]) -> tuple[NDArray[Any], Floats]:
         """Rows about the origin, and their squared lengths."""
         rows = self.room[: len(block)]
         np.subtract(block, self.origin, out=rows, casting="same_kind")
+        if self.unit != 1:
+            rows /= self.unit
         lengths = np.einsum("nd,nd->n", rows, rows, dtype=np.float64)
         self.sums += rows.sum(axis=0, dtype=np.float64)
         self.squares += float(lengths.sum())
