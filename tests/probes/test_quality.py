@@ -36,6 +36,11 @@ def test_the_silhouette_is_scikit_learns_and_the_definition(metric: Any) -> None
     assert silhouette(rows, labels, metric) == pytest.approx(theirs, abs=1e-9)
 
 
+def test_the_silhouette_of_four_points_on_a_line() -> None:
+    found = silhouette([[0.0], [1], [10], [11]], [0, 0, 1, 1], "euclidean")
+    assert found == pytest.approx((9.5 / 10.5 + 8.5 / 9.5) / 2)
+
+
 def test_class_separation_is_the_papers_double_sums() -> None:
     rows, labels = clusters()
     far = cdist(rows, rows, "cosine")

@@ -166,6 +166,15 @@ def test_canonical_correlations_are_scipys_angles_and_scikit_learns_scores() -> 
     assert svcca(x, y, keep=1) == pytest.approx(found.mean(), abs=1e-12)
 
 
+def test_correlations_of_shared_directions_are_one_and_of_others_nothing() -> None:
+    hadamard = scipy.linalg.hadamard(16)[:, 1:].astype(float)  # centred, orthogonal columns
+    x, y = hadamard[:, :3], hadamard[:, [0, 1, 7]]
+    np.testing.assert_allclose(canonical_correlations(x, y), [1, 1, 0], atol=1e-12)
+    assert svcca(x, y, keep=1) == pytest.approx(2 / 3)
+    assert pwcca(x, y) == pytest.approx(2 / 3)  # each column holds a third of x
+    assert pwcca(x * [1, 1, 6], y) == pytest.approx(2 / 8)  # here the lost one holds 6 of 8
+
+
 def test_svcca_drops_the_directions_with_little_variance() -> None:
     random = np.random.default_rng(0)
     signal = np.linalg.qr(random.normal(size=(400, 3)))[0] * 20
