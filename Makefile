@@ -4,6 +4,8 @@
 PYTHON ?= python3
 SLOW ?=
 BIN := .venv/bin
+# a process for each core, a file's tests in one process, one thread in each
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-slow test-browser check bench results cards docs clean
@@ -24,10 +26,10 @@ demo: .venv/.base
 	@echo "Open report/report.html in a browser."
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: .venv/.dev
-	$(BIN)/python -m pytest -m slow $(SLOW)
+	$(PYTEST) -m slow $(SLOW)
 
 test-browser: .venv/.dev
 	$(BIN)/python -m pytest -m browser

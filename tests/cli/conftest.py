@@ -26,22 +26,14 @@ class Outcome:
 Command = Callable[..., Outcome]
 
 
-@pytest.fixture(scope="session")
-def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that the whole session shares, so that glyphs are built once."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
 def command(
     tmp_path: Path,
-    datasets: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Command:
     """``command("audit", …)``, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("METAPROBE_CACHE", str(datasets))
     monkeypatch.setenv("COLUMNS", "100")
 
     def call(*words: object) -> Outcome:
@@ -55,7 +47,7 @@ def command(
 
 
 @pytest.fixture
-def process(tmp_path: Path, datasets: Path) -> Command:
+def process(tmp_path: Path) -> Command:
     """The same in a process of its own, whose files may be limited to so many KiB."""
 
     def call(*words: object, files: int | None = None, **environment: str) -> Outcome:
@@ -65,7 +57,7 @@ def process(tmp_path: Path, datasets: Path) -> Command:
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "100", "METAPROBE_CACHE": str(datasets), **environment},
+            env={**os.environ, "COLUMNS": "100", **environment},
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 

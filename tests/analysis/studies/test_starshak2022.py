@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib import import_module
+
 import numpy as np
 import pytest
 
@@ -41,9 +44,12 @@ def test_one_run_against_the_others_is_forgiven_two_are_not() -> None:
 
 
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> object:
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     store = Store(tmp_path_factory.mktemp("store") / "s")
-    return run_study("starshak2022", Settings(quick=True), store=store, jobs=2)
+    with pytest.MonkeyPatch.context() as patch:
+        study = import_module("metaprobe.analysis.studies.starshak2022.run")
+        patch.setattr(study, "QUICK_EPISODES", 12)
+        yield run_study("starshak2022", Settings(quick=True), store=store, jobs=2)
 
 
 def test_the_quick_run_has_every_claim_and_says_nothing_of_methods(quick: object) -> None:
