@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from .conftest import Command
@@ -28,10 +29,16 @@ def numbers(text: str) -> Any:
     return plain
 
 
+SCHEMA = json.loads(
+    (Path(__file__).parents[2] / "docs" / "audit.schema.json").read_text(encoding="utf-8")
+)
+
+
 def test_one_checkpoint_gives_the_promised_keys(command: Command, tmp_path: Path) -> None:
     done = command("audit", PAIR[0], *SMALL, "--cache", tmp_path / "c", "--json")
     assert done.status == 0, done.err
     found = json.loads(done.out)
+    jsonschema.validate(found, SCHEMA)
     assert found["schema"] == "metaprobe.audit/1"
     assert {
         "schema", "created", "version", "checkpoint", "data", "episodes", "rule", "cells", "phases",
@@ -48,10 +55,14 @@ def test_two_checkpoints_share_episodes_and_add_contrasts(command: Command, tmp_
     out = tmp_path / "out"
     done = command("audit", *PAIR, *SMALL, "--cache", tmp_path / "c", "--out", out, "--json")
     found = json.loads(done.out)
+    jsonschema.validate(found, SCHEMA)
     assert found["schema"] == "metaprobe.audit-set/1"
     assert len({a["episodes"]["sha256"] for a in found["audits"]}) == 1
     assert {c["quantity"] for c in found["contrasts"]} == {"meta_init", "on", "off", "interaction"}
     assert json.loads((out / "audit.json").read_text()) == found
+    found["audits"][1]["cells"]["init_on"]["value"] = "high"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(found, SCHEMA)
     assert (out / "report.html").stat().st_size < 5_000_000
     assert {p.name for p in (out / "figures").iterdir()} >= {
         "phases.png",
