@@ -37,7 +37,7 @@ def test_the_silhouette_is_scikit_learns_and_the_definition(metric: Any) -> None
 
 
 def test_the_silhouette_of_four_points_on_a_line() -> None:
-    found = silhouette([[0.0], [1], [10], [11]], [0, 0, 1, 1], "euclidean")
+    found = silhouette(np.array([[0.0], [1], [10], [11]]), [0, 0, 1, 1], "euclidean")
     assert found == pytest.approx((9.5 / 10.5 + 8.5 / 9.5) / 2)
 
 
