@@ -1,14 +1,14 @@
-"""Opening data by name: ``glyphs``, ``digits``, a folder, a ``.npz`` or ``.h5`` file.
+"""Opening data by name: ``glyphs``, ``digits``, a folder, a file, or ``FORMAT:PATH``.
 
-Names may carry their format, as in ``image-folder:DIR``. What a reader needs
-to know of a dataset is only its path and the split asked for.
+A format may be named, as in ``omniglot:DIR``, or is recognised. What a reader needs
+to know of a dataset is its path, the split asked for, and how to read images.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from .arrays import read_arrays
 from .digits import digits
 from .errors import DataError, MetaprobeError
 from .files import write_whole
-from .folders import read_image_folder
 from .images import LabelledImages
 from .keys import key_hash
+from .readers.formats import FORMATS, recognise
+from .readers.options import DEFAULT, ReadOptions
 from .store import default_cache_dir
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
@@ -30,24 +31,22 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
 }
 """Datasets that need no file, and their splits."""
 
-READERS: Mapping[str, Callable[[Path, str], LabelledImages]] = {
-    "image-folder": read_image_folder,
-    "npz": read_arrays,
-    "h5": read_arrays,
-}
-"""Formats by name: ``(path, split) -> LabelledImages``."""
-
 
 def open_dataset(
-    source: str | Path, split: str = "test", *, cache: Path | None = None
+    source: str | Path,
+    split: str = "test",
+    *,
+    cache: Path | None = None,
+    options: ReadOptions = DEFAULT,
 ) -> LabelledImages:
     """A split of a dataset.
 
     Args:
-        source: ``"glyphs"``, ``"digits"``, a folder of images, a ``.npz`` or ``.h5`` file,
+        source: ``"glyphs"``, ``"digits"``, a folder or file of a format that can be recognised,
             or ``"format:path"``.
         split: Which split; ``"all"`` where the data has none.
         cache: Where built datasets are kept; the default cache when None.
+        options: How image files are read.
 
     Raises:
         DataError: If the source is unknown, missing or unreadable, or has no such split.
@@ -61,18 +60,17 @@ def open_dataset(
     if name == "digits":
         return digits(split)
     form, _, path = name.partition(":")
-    if path and form in READERS:
-        return READERS[form](Path(path), split)
-    place = Path(name)
-    if place.is_dir():
-        return read_image_folder(place, split)
-    if place.is_file() and place.suffix in {".npz", ".h5", ".hdf5"}:
-        return read_arrays(place, split)
-    raise DataError(
-        f"dataset {name!r} is neither known nor there; use glyphs, digits, a folder, a .npz or .h5 "
-        f"file, or FORMAT:PATH with FORMAT one of {', '.join(READERS)}",
-        code="unknown-dataset",
-    )
+    if path and form in FORMATS:
+        return FORMATS[form].read(Path(path), split, options)
+    found = recognise(Path(name))
+    if found is None:
+        raise DataError(
+            f"dataset {name!r} is neither known nor there; use glyphs, digits, a folder, a "
+            f"{', '.join(s for f in FORMATS.values() for s in f.suffixes)} file, or FORMAT:PATH "
+            f"with FORMAT one of {', '.join(FORMATS)}",
+            code="unknown-dataset",
+        )
+    return FORMATS[found].read(Path(name), split, options)
 
 
 def _glyphs(split: str, cache: Path) -> LabelledImages:

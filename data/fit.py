@@ -30,14 +30,14 @@ def fit_images(
         DataError: If the shapes differ and `resize` is false.
     """
     if data.shape == shape:
-        return data, "as stored"
+        return data, data.prepared or "as stored"
     if not resize:
         raise DataError(
             f"{data.name!r} has images of shape {data.shape} and the encoder takes {shape}; "
             "allow it with --resize, or choose other data",
             code="image-shape",
         )
-    steps = []
+    steps = [data.prepared] if data.prepared else []
     images: NDArray[Any] = data.images
     if images.shape[1] != shape[0]:
         if images.shape[1] == 3 and shape[0] == 1:

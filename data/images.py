@@ -32,6 +32,8 @@ class LabelledImages:
         ids: ``(N,)`` strings, unique.
         classes: Name of each class.
         groups: Group of each class; as long as `classes`.
+        prepared: What reading did to the pixels, in words; None when they are as stored.
+        notes: What else a reader of results must know: images left out, labels in doubt.
 
     Raises:
         DataError: If shapes disagree, ids repeat, a label has no class, or pixels are not finite.
@@ -44,6 +46,8 @@ class LabelledImages:
     ids: NDArray[np.str_]
     classes: tuple[str, ...]
     groups: tuple[str, ...]
+    prepared: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"dataset {self.name!r} ({self.split})"
@@ -134,6 +138,8 @@ class LabelledImages:
             ids=self.ids[rows],
             classes=tuple(self.classes[c] for c in classes),
             groups=tuple(self.groups[c] for c in classes),
+            prepared=self.prepared,
+            notes=self.notes,
         )
 
     def only_groups(self, groups: Sequence[str]) -> LabelledImages:

@@ -1,0 +1,220 @@
+"""Tables of paths and labels: CSV, TSV or Parquet, columns ``path,label[,split,group]``.
+
+Column names vary (``filename``, ``image``, ``class``, …) and are matched by what
+people use. Paths are relative to the table's folder and may not leave it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import DataError
+from ..images import LabelledImages
+from .options import DEFAULT, ReadOptions
+from .paths import SPLIT_NAMES, canonical, choose_split, inside, read_text, spellings
+from .pictures import Listing, Picture, read_pictures
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "path": ("path", "filename", "file_name", "file", "filepath", "image", "image_path"),
+    "label": ("label", "class", "class_name", "label_name", "category", "target"),
+    "split": ("split", "set", "subset", "partition"),
+    "group": ("group", "superclass", "alphabet", "domain"),
+}
+"""Our name of a column, and what people call it; the first that is there counts."""
+
+LARGEST_TABLE = 512 * 2**20
+LONGEST_CELL = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a table.
+
+    Args:
+        path: As written.
+        label: Name of the class.
+        split: Empty where the table has no such column.
+        group: The same.
+    """
+
+    path: str
+    label: str
+    split: str = ""
+    group: str = ""
+
+
+def read_table(path: Path, split: str, options: ReadOptions = DEFAULT) -> LabelledImages:
+    """Images listed in a table.
+
+    Args:
+        path: A ``.csv``, ``.tsv`` or ``.parquet`` file.
+        split: Rows of this split; all rows for ``"all"`` and where there is no such column.
+        options: How images are read.
+
+    Raises:
+        DataError: If the file is no such table, has no such split, or names files outside its
+            folder.
+    """
+    if not path.is_file():
+        raise DataError(f"table {str(path)!r} does not exist", code="missing-file")
+    rows = table_rows(path)
+    words = sorted({row.split for row in rows} - {""})
+    if words and split != "all":
+        if not {canonical(w) for w in words} & set(map(canonical, spellings(split))):
+            raise DataError(
+                f"{str(path)!r} has no split {split!r}; it has {', '.join(words)}",
+                code="unknown-split",
+            )
+        rows = [row for row in rows if canonical(row.split) == canonical(split)]
+    root = path.parent.resolve()
+    groups: dict[str, str] = {}
+    wrong: dict[str, str] = {}
+    for row in rows:
+        if not row.label:
+            wrong[row.path] = "no label"
+        elif row.group and groups.setdefault(row.label, row.group) != row.group:
+            wrong[row.path] = (
+                f"class {row.label!r} in groups {groups[row.label]!r} and {row.group!r}"
+            )
+    pictures = [Picture(row.path, row.label, inside(root, row.path)) for row in rows]
+    return read_pictures(Listing(path.stem, split, str(path), pictures, groups, wrong), options)
+
+
+def table_rows(path: Path) -> list[Row]:
+    """The rows of a table, columns matched by name.
+
+    Raises:
+        DataError: If it is no table, or has no path or label column.
+    """
+    if path.suffix.lower() == ".parquet":
+        return list(_matched(*_parquet(path), where=str(path)))
+    return csv_rows(read_text(path, most=LARGEST_TABLE), where=str(path))
+
+
+def csv_rows(text: str, *, where: str) -> list[Row]:
+    """The rows of a table in text, separated by commas, semicolons or tabs.
+
+    Raises:
+        DataError: If a line has more or fewer cells than the header, a cell is absurdly long, or
+            there is no path or label column.
+
+    >>> csv_rows("filename,label\\na.png,cat\\n", where="it")
+    [Row(path='a.png', label='cat', split='', group='')]
+    """
+    head = text.partition("\n")[0]
+    mark = max(",;\t", key=head.count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
+    try:
+        table = [[cell.strip() for cell in line] for line in lines if any(map(str.strip, line))]
+    except csv.Error as error:
+        raise DataError(
+            f"{where!r} is no table: line {lines.line_num}, {error}", code="unreadable"
+        ) from error
+    if not table:
+        raise DataError(f"{where!r} is an empty table", code="no-classes")
+    header, *rows = table
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise DataError(
+                f"{where!r} has {len(row)} cells in row {number} and {len(header)} columns",
+                code="shape",
+            )
+        if max(map(len, row)) > LONGEST_CELL:
+            raise DataError(
+                f"{where!r} has a cell of more than {LONGEST_CELL} characters in row {number}",
+                code="too-large",
+            )
+    return list(_matched(header, rows, where=where))
+
+
+def _matched(header: Sequence[str], rows: Sequence[Sequence[str]], *, where: str) -> Iterator[Row]:
+    """Rows with their columns found by name."""
+    plain = [name.strip().lower() for name in header]
+    at: dict[str, int] = {}
+    for ours, words in COLUMNS.items():
+        found = next((word for word in words if word in plain), None)
+        if found is None:
+            continue
+        if plain.count(found) > 1:
+            raise DataError(f"{where!r} has column {found!r} twice", code="duplicate")
+        at[ours] = plain.index(found)
+    for needed in ("path", "label"):
+        if needed not in at:
+            raise DataError(
+                f"{where!r} has columns {', '.join(map(repr, header))} and none is a {needed}; "
+                f"call it one of {', '.join(COLUMNS[needed])}",
+                code="missing-column",
+            )
+    for row in rows:
+        yield Row(**{ours: row[i] for ours, i in at.items()})
+
+
+def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a Parquet file, as text."""
+    from .arrow import parquet_columns
+
+    wanted = {word for words in COLUMNS.values() for word in words}
+    columns = parquet_columns(path, lambda name: name.strip().lower() in wanted)
+    texts = [["" if v is None else str(v).strip() for v in c] for c in columns.values()]
+    return list(columns), [list(row) for row in zip(*texts, strict=True)]
+
+
+def read_split_tables(
+    name: str,
+    root: Path,
+    tables: Mapping[str, Path],
+    split: str,
+    options: ReadOptions,
+    *,
+    check: Callable[[Row], str | None] = lambda row: None,
+) -> LabelledImages:
+    """Images listed in one table a split, files in ``images/`` or beside it.
+
+    Args:
+        name: Name of the dataset.
+        root: Its folder, resolved.
+        tables: The table of each split.
+        split: One of them, or ``"all"``.
+        options: How images are read.
+        check: What a row contradicts itself about, in words.
+
+    Raises:
+        DataError: If there is no such split, or a table names files outside the folder.
+    """
+    words = list(tables) if split == "all" else [choose_split(split, tables, str(root))]
+    rows = [row for word in words for row in table_rows(tables[word])]
+    pictures = []
+    wrong = {}
+    for row in rows:
+        path = _found(root, row)
+        id_ = path.relative_to(root).as_posix()
+        pictures.append(Picture(id_, row.label, path))
+        problem = "no label" if not row.label else check(row)
+        if problem is not None:
+            wrong[id_] = problem
+    return read_pictures(Listing(name, split, str(root), pictures, wrong=wrong), options)
+
+
+def split_tables(root: Path) -> dict[str, Path]:
+    """The tables ``train.csv``, ``val.csv``, … of a folder, or of its ``split`` folder."""
+    for place in (root, root / "split", root / "splits"):
+        found = {
+            word: place / f"{word}.csv"
+            for words in SPLIT_NAMES.values()
+            for word in words
+            if (place / f"{word}.csv").is_file()
+        }
+        if found:
+            return found
+    return {}
+
+
+def _found(root: Path, row: Row) -> Path:
+    """Where a row's file lies: flat, by class, or as written; the first place when nowhere."""
+    texts = (f"images/{row.path}", f"images/{row.label}/{row.path}", row.path)
+    places = [inside(root, text) for text in texts]
+    return next((place for place in places if place.is_file()), places[0])
