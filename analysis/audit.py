@@ -104,7 +104,7 @@ def audit_each(
 ) -> tuple[tuple[Audit, ...], list[Measured]]:
     """An audit of each encoder on the same episodes, and the bits behind them; no contrasts."""
     began = time.perf_counter()
-    shared = {shape: draw(asked, shape) for shape in {e.shape for e in encoders}}
+    shared = {shape: draw(asked, shape, progress) for shape in {e.shape for e in encoders}}
     measurements = [plan(encoder, asked, shared[encoder.shape]) for encoder in encoders]
     floors = {_floor_of(m): untrained(m) for m in measurements}
     found = measure(

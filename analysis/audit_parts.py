@@ -213,13 +213,14 @@ class Checkpoint(Value):
 
 
 class Data(Value):
-    """Which images were measured."""
+    """Which images were measured; ``notes`` say which were left out, and what is in doubt."""
 
     name: str
     fingerprint: str
     split: str
     classes: Count
     images: Count
+    notes: tuple[str, ...] = ()
 
 
 class ProbeUsed(Value):

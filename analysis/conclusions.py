@@ -137,6 +137,7 @@ def _data(data: LabelledImages) -> parts.Data:
         split=data.split,
         classes=len(data.classes),
         images=len(data),
+        notes=data.notes,
     )
 
 

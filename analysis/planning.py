@@ -17,12 +17,13 @@ from ..data.episodes import EpisodeList, draw_episodes
 from ..data.errors import CheckpointError, DataError, MetaprobeError
 from ..data.fit import fit_images
 from ..data.images import LabelledImages
+from ..data.readers.options import ReadOptions
 from ..models.encoder import Encoder
 from ..models.heads import HeadStart, default_head
 from ..models.norms import NormMode
 from ..probes.cells import ProbeSettings
 from ..probes.extract import Measurement
-from .measured import HEADLINE
+from .measured import HEADLINE, Progress
 from .verdicts import SESOI
 
 GalleryChoice = Literal["support", "fresh", "both"]
@@ -50,6 +51,8 @@ class AuditSettings:
         sesoi: Smallest effect of interest, a share.
         device: ``"auto"``, ``"cpu"`` or a torch device.
         resize: Whether images may be made to fit the encoder.
+        image_size: Side that image files are brought to before; as they are when None.
+        max_unreadable: Share of image files that may be left out as unreadable or mislabelled.
     """
 
     data: str = "glyphs"
@@ -68,6 +71,8 @@ class AuditSettings:
     sesoi: float = SESOI
     device: str = "auto"
     resize: bool = False
+    image_size: int | None = None
+    max_unreadable: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,16 +85,20 @@ class Drawn:
     preprocessing: str
 
 
-def draw(asked: AuditSettings, shape: tuple[int, int, int]) -> Drawn:
+def draw(
+    asked: AuditSettings, shape: tuple[int, int, int], progress: Progress | None = None
+) -> Drawn:
     """Images in the shape `(C, H, W)`, and the episodes over them.
 
     Raises:
         MetaprobeError: If the data cannot be had, made to fit, or give such episodes.
     """
-    data, how = fit_images(open_dataset(asked.data, asked.split), shape, resize=asked.resize)
+    options = ReadOptions(asked.image_size, asked.max_unreadable, progress=progress)
+    found = open_dataset(asked.data, asked.split, options=options)
+    data, how = fit_images(found, shape, resize=asked.resize)
     off, off_how = data, how
     if asked.off_data is not None:
-        off, off_how = fit_images(_open_far(asked), shape, resize=asked.resize)
+        off, off_how = fit_images(_open_far(asked, options), shape, resize=asked.resize)
         shared = sorted(set(off.classes) & set(data.classes))
         if off.name == data.name and shared:
             raise DataError(
@@ -109,14 +118,14 @@ def draw(asked: AuditSettings, shape: tuple[int, int, int]) -> Drawn:
     return Drawn(data, off, drawn, how if how == off_how else f"{how}; off-task {off_how}")
 
 
-def _open_far(asked: AuditSettings) -> LabelledImages:
+def _open_far(asked: AuditSettings, options: ReadOptions) -> LabelledImages:
     """The data of T′: a name, ``NAME/SPLIT``, or a path."""
     source = asked.off_data or asked.data
     name, _, split = source.partition("/")
     if name in BUILT_IN:
         whole = asked.split if asked.split in BUILT_IN[name] else "all"
         return open_dataset(name, split or ("all" if name == "digits" else whole))
-    return open_dataset(source, asked.split)
+    return open_dataset(source, asked.split, options=options)
 
 
 def plan(encoder: Encoder, asked: AuditSettings, drawn: Drawn) -> Measurement:

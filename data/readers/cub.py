@@ -42,7 +42,7 @@ def read_cub(path: Path, split: str, options: ReadOptions = DEFAULT) -> Labelled
         DataError: If the lists are missing or contradict each other, or there is no such split.
     """
     root = folder(path, "cub")
-    home = root / "CUB_200_2011" if (root / "CUB_200_2011").is_dir() else root
+    home = inside(root, "CUB_200_2011") if (root / "CUB_200_2011").is_dir() else root
     lists = _json_lists(root) or _json_lists(home)
     tables = split_tables(root) or split_tables(home)
     if split not in ("all", "official-train", "official-test"):
@@ -74,7 +74,7 @@ def _official(home: Path, split: str) -> Listing:
         if number not in kept:
             continue
         name = classes.get(labels.get(number, ""), "")
-        pictures.append(Picture(file, name, inside(home, f"images/{file}")))
+        pictures.append(Picture(file, name, inside(home / "images", file)))
         if not name:
             wrong[file] = (
                 f"image {number} has no label"
@@ -140,7 +140,7 @@ def _from_json(home: Path, path: Path, split: str) -> Listing:
         _, mark, tail = file.replace("\\", "/").rpartition("/images/")
         inner = tail if mark else file
         name = names[label] if 0 <= label < len(names) else ""
-        pictures.append(Picture(inner, name, inside(home, f"images/{inner}")))
+        pictures.append(Picture(inner, name, inside(home / "images", inner)))
         above = PurePosixPath(inner).parts[0]
         if not name:
             wrong[inner] = f"label {label} has no name"

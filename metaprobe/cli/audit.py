@@ -9,16 +9,27 @@ from typing import Annotated
 
 import typer
 
-from .options import Cache, Jobs, Json, NoCache, Seed, one_of, open_store, processors, progress
+from .options import (
+    SOURCE,
+    Cache,
+    ImageSize,
+    Jobs,
+    Json,
+    MaxUnreadable,
+    NoCache,
+    Seed,
+    one_of,
+    open_store,
+    processors,
+    progress,
+)
 
 
 def audit(
     checkpoints: Annotated[
         list[str], typer.Argument(help="Checkpoint files, or names of shipped ones.")
     ],
-    data: Annotated[
-        str, typer.Option(help="glyphs, digits, a folder, a .npz or .h5 file.")
-    ] = "glyphs",
+    data: Annotated[str, typer.Option(help=SOURCE)] = "glyphs",
     split: Annotated[str, typer.Option(help="Split that tasks are drawn from.")] = "test",
     off_data: Annotated[
         str | None,
@@ -44,6 +55,8 @@ def audit(
     metric: Annotated[str, typer.Option(help="cosine or euclidean.")] = "cosine",
     sesoi: Annotated[float, typer.Option(help="Smallest effect of interest, a share.")] = 0.0025,
     resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    image_size: ImageSize = None,
+    max_unreadable: MaxUnreadable = 0.0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for audit.json, report and figures.")
     ] = None,
@@ -84,6 +97,8 @@ def audit(
         sesoi=sesoi,
         device=device,
         resize=resize,
+        image_size=image_size,
+        max_unreadable=max_unreadable,
     )
     if out is not None:
         require_writable(out)

@@ -6,29 +6,36 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, NoDraw, say
+from .options import SOURCE, ImageSize, Json, MaxUnreadable, NoDraw, progress, say
 
 app = typer.Typer(help="Datasets: list them, show one.", no_args_is_help=True)
 
 
 @app.command("list")
 def data_list(seed: NoDraw = 0, as_json: Json = False) -> None:
-    """List the datasets that need no download.
+    """List the datasets that need no file, and the formats of files and folders.
 
     Example: metaprobe data list
     """
     from ..data.datasets import BUILT_IN
+    from ..data.readers.formats import FORMATS
 
-    say(BUILT_IN, "\n".join(f"{n:8} {', '.join(s)}" for n, s in BUILT_IN.items()), as_json)
+    lines = [f"{n:17} {', '.join(s)}" for n, s in BUILT_IN.items()]
+    lines += ["", "FORMAT:PATH, where FORMAT is"]
+    lines += [f"{name:17} {form.holds}" for name, form in FORMATS.items()]
+    facts = {**BUILT_IN, "formats": {name: form.holds for name, form in FORMATS.items()}}
+    say(facts, "\n".join(lines), as_json)
 
 
 @app.command("show")
 def data_show(
     name: Annotated[
         str,
-        typer.Argument(help="glyphs, digits, a folder, a .npz or .h5 file, or embeddings:FILE."),
+        typer.Argument(help=f"{SOURCE} Also embeddings:FILE."),
     ],
     split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    image_size: ImageSize = None,
+    max_unreadable: MaxUnreadable = 0.0,
     seed: NoDraw = 0,
     as_json: Json = False,
 ) -> None:
@@ -37,11 +44,14 @@ def data_show(
     Example: metaprobe data show glyphs --split test
     """
     from ..data.datasets import open_dataset
+    from ..data.readers.options import ReadOptions
 
     if name.startswith("embeddings:"):
         _show_embeddings(name.removeprefix("embeddings:"), as_json)
         return
-    found = open_dataset(name, split)
+    with progress("images") as told:
+        options = ReadOptions(image_size, max_unreadable, progress=told)
+        found = open_dataset(name, split, options=options)
     groups = {g: found.groups.count(g) for g in dict.fromkeys(found.groups)}
     facts = {
         "name": found.name,
@@ -50,10 +60,12 @@ def data_show(
         "shape": list(found.shape),
         "classes": len(found.classes),
         "groups": groups,
+        "prepared": found.prepared or "as stored",
         "fingerprint": found.fingerprint,
+        "notes": list(found.notes),
     }
-    text = "\n".join(f"{key:12} {value}" for key, value in facts.items())
-    say(facts, text, as_json)
+    text = "\n".join(f"{key:12} {value}" for key, value in facts.items() if key != "notes")
+    say(facts, "\n".join([text, *(f"note: {note}" for note in found.notes)]), as_json)
 
 
 def _show_embeddings(path: str, as_json: bool) -> None:

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Cache, Json, NoCache, NoDraw, open_store, progress, say
+from .options import (
+    SOURCE,
+    Cache,
+    ImageSize,
+    Json,
+    MaxUnreadable,
+    NoCache,
+    NoDraw,
+    open_store,
+    progress,
+    say,
+)
 
 if TYPE_CHECKING:
     from ..data.embeddings import Embeddings
@@ -16,9 +27,11 @@ if TYPE_CHECKING:
 
 def embed(
     checkpoint: Annotated[str, typer.Argument(help="A checkpoint, or a shipped one's name.")],
-    data: Annotated[str, typer.Option(help="glyphs, digits, a folder, a .npz or .h5 file.")],
+    data: Annotated[str, typer.Option(help=SOURCE)],
     split: Annotated[str, typer.Option(help="Which split.")] = "test",
     resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    image_size: ImageSize = None,
+    max_unreadable: MaxUnreadable = 0.0,
     out: Annotated[
         Path | None, typer.Option(help="Also write the embeddings to this .npz.")
     ] = None,
@@ -40,7 +53,8 @@ def embed(
 
     if out is not None:
         require_writable(out.parent)
-    rows, images = _embedded(checkpoint, data, split, resize, device, cache, no_cache)
+    sizes = (image_size, max_unreadable)
+    rows, images = _embedded(checkpoint, data, split, sizes, resize, device, cache, no_cache)
     if out is not None:
         buffer = io.BytesIO()
         np.savez(buffer, features=rows.features, ids=rows.ids, labels=rows.labels)
@@ -62,7 +76,7 @@ def embed(
 
 def probe(
     checkpoint: Annotated[str, typer.Argument(help="A checkpoint, or a shipped one's name.")],
-    data: Annotated[str, typer.Option(help="glyphs, digits, a folder, a .npz or .h5 file.")],
+    data: Annotated[str, typer.Option(help=SOURCE)],
     reference: Annotated[str, typer.Option(help="Split that is searched.")] = "train",
     target: Annotated[
         str | None, typer.Option(help="Split that is classified [default: leave one out].")
@@ -72,6 +86,8 @@ def probe(
     ] = None,
     temperature: Annotated[float, typer.Option(help="Of the softmax vote.")] = 0.07,
     resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    image_size: ImageSize = None,
+    max_unreadable: MaxUnreadable = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     cache: Cache = None,
     no_cache: NoCache = False,
@@ -84,10 +100,11 @@ def probe(
     """
     from ..probes.votes import knn_accuracies
 
-    known, images = _embedded(checkpoint, data, reference, resize, device, cache, no_cache)
+    sizes = (image_size, max_unreadable)
+    known, images = _embedded(checkpoint, data, reference, sizes, resize, device, cache, no_cache)
     asked = known
     if target is not None and target != reference:
-        asked, other = _embedded(checkpoint, data, target, resize, device, cache, no_cache)
+        asked, other = _embedded(checkpoint, data, target, sizes, resize, device, cache, no_cache)
         _same_classes(images, other)
     found = knn_accuracies(
         known.features,
@@ -115,6 +132,7 @@ def _embedded(
     checkpoint: str,
     source: str,
     split: str,
+    sizes: tuple[int | None, float],
     resize: bool,
     device: str,
     cache: Path | None,
@@ -123,12 +141,15 @@ def _embedded(
     from ..analysis.audit import pick_device
     from ..data.datasets import open_dataset
     from ..data.fit import fit_images
+    from ..data.readers.options import ReadOptions
     from ..models.encoder import load_encoder
     from ..probes.embed import embed as run
 
     encoder = load_encoder(checkpoint)
-    images, _ = fit_images(open_dataset(source, split), encoder.shape, resize=resize)
     with progress("shards") as told:
+        options = ReadOptions(*sizes, progress=told)
+        found = open_dataset(source, split, options=options)
+        images, _ = fit_images(found, encoder.shape, resize=resize)
         rows = run(
             encoder, images, open_store(cache, no_cache), device=pick_device(device), progress=told
         )

@@ -28,6 +28,21 @@ Jobs = Annotated[
 ]
 
 
+SOURCE = "glyphs, digits, a folder, a file, or FORMAT:PATH (see data list)."
+"""What ``--data`` takes."""
+
+ImageSize = Annotated[
+    int | None,
+    typer.Option("--image-size", help="Bring image files to this side: shorter side, centre crop."),
+]
+MaxUnreadable = Annotated[
+    float,
+    typer.Option(
+        "--max-unreadable", help="Share of image files that may be left out as unreadable."
+    ),
+]
+
+
 def processors() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -83,7 +98,7 @@ def progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn("{task.fields[unit]}"),
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
@@ -93,7 +108,8 @@ def progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
         def tell(name: str, done: int, whole: int) -> None:
             key = name.partition(",")[0]
             if key not in bars:
-                bars[key] = progress.add_task(name, total=whole)
+                what = "images" if name.startswith("reading ") else unit
+                bars[key] = progress.add_task(name, total=whole, unit=what)
             progress.update(bars[key], completed=done, description=name)
 
         yield tell

@@ -137,7 +137,7 @@ def test_split_folders_are_told_from_class_folders(tmp_path: Path) -> None:
     assert open_dataset(f"image-folder:{tmp_path}", "train").classes == ("a",)
     other = open_dataset(tmp_path, "validation")
     assert other.classes == ("b",)
-    assert other.shape == (3, 7, 7)
+    assert other.shape == (3, 7, 9)
     with pytest.raises(DataError, match="train, val"):
         open_dataset(tmp_path, "test")
 
@@ -150,7 +150,7 @@ def test_a_link_out_of_the_folder_and_a_broken_image_are_refused(tmp_path: Path)
         read_image_folder(tmp_path / "data", "all")
     (tmp_path / "data" / "a" / "1.png").unlink()
     (tmp_path / "data" / "a" / "1.png").write_bytes(b"not an image")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="not an image"):
         read_image_folder(tmp_path / "data", "all")
 
 
