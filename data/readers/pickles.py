@@ -57,7 +57,7 @@ def labelled(
     bad = {f"image {row}": why for row, why in sorted(wrong.items())}
     refuse_above(bad, len(images), where, options)
     keep = np.array([row not in wrong for row in range(len(images))])
-    rows = np.flatnonzero(keep)
+    rows: list[int] = np.flatnonzero(keep).tolist()
     used = sorted({classes[labels[row]] for row in rows})
     number = {word: i for i, word in enumerate(used)}
     return LabelledImages(
@@ -153,7 +153,7 @@ def _images(raw: Any, where: str) -> NDArray[np.uint8]:
                 f"{where!r} has images of {raw.dtype} that are not whole numbers in 0…255",
                 code="dtype",
             )
-    return raw.astype(np.uint8, copy=False)
+    return np.asarray(raw, dtype=np.uint8)
 
 
 def _from_class_dict(given: Any, n: int, where: str) -> tuple[list[int], list[str], dict[int, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,13 +56,14 @@ def joined(parts: list[LabelledImages]) -> LabelledImages:
             f"{', '.join(sorted({str(part.shape) for part in parts}))}; read one at a time",
             code="mixed-sizes",
         )
+    images: Any = np.concatenate([part.images for part in parts])
     groups = {c: g for part in parts for c, g in zip(part.classes, part.groups, strict=True)}
     classes = sorted(groups)
     number = {name: i for i, name in enumerate(classes)}
     return LabelledImages(
         name=first.name,
         split="all",
-        images=np.concatenate([part.images for part in parts]),
+        images=images,
         labels=np.concatenate(
             [np.array([number[name] for name in part.classes])[part.labels] for part in parts]
         ),

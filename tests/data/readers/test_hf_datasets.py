@@ -61,7 +61,7 @@ TEXT = {"label": {"dtype": "string", "_type": "Value"}}
 @pytest.mark.parametrize("whole", [False, True])
 def test_labels_in_text_and_images_by_path(tmp_path: Path, whole: bool) -> None:
     save(tmp_path / "files" / "3.png", pixels(3))
-    content = [{"bytes": png(pixels(i)), "path": None} for i in range(3)]
+    content: list[Any] = [{"bytes": png(pixels(i)), "path": None} for i in range(3)]
     content.append({"bytes": None, "path": "files/3.png"})
     columns = {"image": content, "label": ["x", "y", "x", "y"]}
     found = open_dataset(saved(tmp_path, columns, {**IMAGE, **TEXT}, whole=whole), "anything")
