@@ -184,6 +184,21 @@ def test_svcca_drops_the_directions_with_little_variance() -> None:
     assert svcca(x, y, keep=1) < 0.5
 
 
+# the second keeps directions too small for the covariance's eigenvectors
+@pytest.mark.parametrize(("decay", "keep"), [(0.2, 0.99), (4.0, 1 - 1e-9)])
+def test_the_quick_way_to_svcca_is_the_plain_one(decay: float, keep: float) -> None:
+    random = np.random.default_rng(0)
+    scales = np.arange(1, 41) ** -decay
+    x = random.normal(size=(900, 40)) * scales
+    y = x + random.normal(size=x.shape) * scales[::-1]
+    kept = []
+    for z in (x, y):
+        u, s, _ = np.linalg.svd(z - z.mean(0), full_matrices=False)
+        kept.append(u[:, : int(np.searchsorted(np.cumsum(s**2) / np.sum(s**2), keep)) + 1])
+    wanted = np.cos(scipy.linalg.subspace_angles(*kept)).mean()
+    assert svcca(x, y, keep) == pytest.approx(wanted, abs=1e-9)
+
+
 def test_pwcca_is_the_weighted_mean_of_morcos_and_others() -> None:
     x, y = two(90, 4, 6)
     x, y = x - x.mean(0), y - y.mean(0)
