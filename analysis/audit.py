@@ -14,6 +14,7 @@ from typing import Any
 
 from ..data.errors import MetaprobeError
 from ..data.files import write_together
+from ..data.keys import canonical_json
 from ..data.store import Store
 from ..models.encoder import Encoder, load_encoder
 from ..probes.cells import Gallery
@@ -130,7 +131,7 @@ def audit_each(
 def _floor_of(measurement: Measurement) -> tuple[object, ...]:
     """What an untrained encoder's features depend on: encoders that agree share a floor."""
     encoder = measurement.encoder
-    return encoder.architecture_text, encoder.shape, measurement.norm
+    return canonical_json(dict(encoder.architecture)), encoder.shape, measurement.norm
 
 
 def compare_effects(

@@ -38,7 +38,7 @@ def conclude(found: Measured, floor: Measured, asked: AuditSettings, run: parts.
             name=encoder.name,
             path=checkpoint.path if checkpoint else "(in memory)",
             sha256=checkpoint.sha256 if checkpoint else encoder.weights_digest,
-            format="safetensors" if checkpoint else "memory",
+            format=checkpoint.format if checkpoint else "memory",
             architecture=encoder.architecture_text,
             embedding_dim=encoder.embedding_dim,
             layer="embedding",

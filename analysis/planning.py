@@ -21,6 +21,7 @@ from ..data.readers.options import ReadOptions
 from ..models.encoder import Encoder
 from ..models.heads import HeadStart, default_head
 from ..models.norms import NormMode
+from ..models.rules import Rule, parse_rule
 from ..probes.cells import ProbeSettings
 from ..probes.extract import Measurement
 from .measured import HEADLINE, Progress
@@ -53,6 +54,10 @@ class AuditSettings:
         resize: Whether images may be made to fit the encoder.
         image_size: Side that image files are brought to before; as they are when None.
         max_unreadable: Share of image files that may be left out as unreadable or mislabelled.
+        rule: Another inner loop than the checkpoint's, such as ``"sgd:lr=0.01"``; rates that it
+            has learned are then left aside.
+        adapts: Which parameters move: all, head, body, or a regular expression over their
+            names; the checkpoint's own choice when None.
     """
 
     data: str = "glyphs"
@@ -73,6 +78,8 @@ class AuditSettings:
     resize: bool = False
     image_size: int | None = None
     max_unreadable: float = 0.0
+    rule: str | None = None
+    adapts: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +139,12 @@ def plan(encoder: Encoder, asked: AuditSettings, drawn: Drawn) -> Measurement:
     """What the settings mean for one encoder.
 
     Raises:
-        CheckpointError: If its learned rates are for a head of another width.
+        CheckpointError: If its learned rates are for a head of another width, or no parameter
+            would move.
     """
-    own = encoder.rule
+    rule = _rule(encoder, asked)
+    if asked.rule is not None:
+        encoder = replace(encoder, rates={})
     learned = encoder.rates.get("head.weight")
     if learned is not None and learned.ndim == 2 and len(learned) != asked.way:
         raise CheckpointError(
@@ -142,7 +152,16 @@ def plan(encoder: Encoder, asked: AuditSettings, drawn: Drawn) -> Measurement:
             f"have {asked.way}; choose --way {len(learned)}",
             code="rates-way",
         )
-    rule = own if asked.steps is None else replace(own, steps=asked.steps)
+    if not rule.movable(
+        dict.fromkeys([*encoder.params, "head.weight", "head.bias"], torch.empty(0))
+    ):
+        raise CheckpointError(
+            f"no parameter of {encoder.name!r} moves when {rule.adapts!r} does; its names are like "
+            f"{next(iter(encoder.params))!r} and 'head.weight'",
+            code="moves-nothing",
+        )
+    if rule.name == "lslr-steps" and rule.steps:
+        rule.at(encoder.rates, rule.steps - 1)  # refuses here rather than after an hour
     return Measurement(
         encoder=encoder,
         data=drawn.data,
@@ -154,6 +173,16 @@ def plan(encoder: Encoder, asked: AuditSettings, drawn: Drawn) -> Measurement:
         device=pick_device(asked.device),
         preprocessing=drawn.preprocessing,
     )
+
+
+def _rule(encoder: Encoder, asked: AuditSettings) -> Rule:
+    """The checkpoint's inner loop, changed where the caller says."""
+    own = encoder.rule
+    if asked.rule is not None:
+        own = replace(parse_rule(asked.rule), adapts=own.adapts, frozen=encoder.still)
+    if asked.steps is not None:
+        own = replace(own, steps=asked.steps)
+    return own if asked.adapts is None else replace(own, adapts=asked.adapts)
 
 
 def untrained(measurement: Measurement) -> Measurement:

@@ -46,8 +46,8 @@ def rates_table(
     for p, (name, part) in enumerate(zip(moved, parts, strict=True)):
         rate = encoder.rates[name].double().numpy().ravel()
         live = np.broadcast_to(part > DEAD * top, part.shape)
-        if rate.size == 1:  # one rate for the tensor: dead when all of the tensor is
-            live = np.array([live.any()])
+        if rate.size != part.size:  # rates for the whole tensor: dead when all of it is
+            live = np.full(rate.shape, live.any())
         summary = _summary(rate, live, trace[:, :, p : p + 1])
         layers.append(
             RateLayer(

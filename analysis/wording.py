@@ -112,6 +112,7 @@ def cautions(audit: Audit) -> list[str]:
         )
     if audit.other_gallery is not None:
         notes.extend(_changed(audit, audit.other_gallery))
+    notes.extend(_partly_random(audit))
     floor = audit.floors.untrained
     if floor is not None and audit.cells.init_on.value <= floor.ci_high:
         notes.append(
@@ -119,6 +120,23 @@ def cautions(audit: Audit) -> list[str]:
             f" those of an untrained encoder ({share(floor.value)} {share_interval(floor)})."
         )
     return notes
+
+
+def _partly_random(audit: Audit) -> list[str]:
+    """What of the body is not the file's, and so random."""
+    load = audit.checkpoint.load_report
+    missing = load.get("missing")
+    if not isinstance(missing, list) or not missing:
+        return []
+    names = ", ".join(map(str, missing[:3])) + (
+        f" and {len(missing) - 3} more" if missing[3:] else ""
+    )
+    coverage = load.get("coverage")
+    held = f"{100 * coverage:.2f} %" if isinstance(coverage, float) else "a part"
+    return [
+        f"Only {held} of the body's values came from the file; the rest is random: {names}."
+        " No number here describes the network that was trained."
+    ]
 
 
 def set_cautions(audits: AuditSet) -> list[str]:

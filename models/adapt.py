@@ -60,7 +60,7 @@ def adapt(
     """
     take_step = rule.build().step
     # where the body never moves, one forward pass serves every step
-    shared = features(params, images) if rule.adapts == "head" else None
+    shared = None if rule.moves_body(params) else features(params, images)
     with torch.enable_grad():
         for step in range(rule.steps if steps is None else steps):
             if order == 0:
@@ -70,7 +70,7 @@ def adapt(
             loss = episode_losses(logits_of(params, seen), labels).sum()
             found = torch.autograd.grad(loss, list(moving.values()), create_graph=order == 2)
             grads = dict(zip(moving, found, strict=True))
-            moved = {**params, **take_step(moving, grads, rates)}
+            moved = {**params, **take_step(moving, grads, rule.at(rates, step))}
             if observe is not None:
                 observe(step, params, grads, moved)
             params = moved

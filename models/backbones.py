@@ -1,4 +1,4 @@
-"""The encoders of the few-shot literature: Conv4 and ResNet12.
+"""The encoders of the few-shot literature by name: Conv4 here, ResNets in `residual.py`.
 
 A backbone maps images `(N, C, H, W)` to embeddings `(N, D)`. Everything in it
 acts on channels alone, so that the episodes of a batch can share one grouped
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..data.errors import CheckpointError
+from .residual import BasicResNet, ResNet12
 
 
 class Conv4(nn.Sequential):
@@ -24,76 +26,48 @@ class Conv4(nn.Sequential):
         filters: Channels of every block.
         channels: Channels `C` of an image.
         pooled: Average the last feature map over space; otherwise flatten it.
-    """
-
-    def __init__(self, filters: int = 32, channels: int = 1, pooled: bool = False) -> None:
-        blocks = OrderedDict[str, nn.Module]()
-        for i in range(4):
-            blocks[f"block{i + 1}"] = nn.Sequential(
-                OrderedDict(
-                    conv=nn.Conv2d(filters if i else channels, filters, 3, padding=1),
-                    norm=nn.BatchNorm2d(filters),
-                    relu=nn.ReLU(),
-                    pool=nn.MaxPool2d(2),
-                )
-            )
-        if pooled:
-            blocks["mean"] = nn.AdaptiveAvgPool2d(1)
-        blocks["flatten"] = nn.Flatten()
-        super().__init__(blocks)
-
-
-class ResidualBlock(nn.Module):
-    """Three convolutions beside a 1x1 shortcut, then pooling: half the side."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        layers = OrderedDict[str, nn.Module]()
-        for i in range(3):
-            width = outputs if i else inputs
-            layers[f"conv{i + 1}"] = nn.Conv2d(width, outputs, 3, padding=1, bias=False)
-            layers[f"norm{i + 1}"] = nn.BatchNorm2d(outputs)
-            if i < 2:
-                layers[f"relu{i + 1}"] = nn.LeakyReLU(0.1)
-        self.path = nn.Sequential(layers)
-        self.shortcut = nn.Sequential(
-            OrderedDict(
-                conv=nn.Conv2d(inputs, outputs, 1, bias=False), norm=nn.BatchNorm2d(outputs)
-            )
-        )
-        self.relu = nn.LeakyReLU(0.1)
-        self.pool = nn.MaxPool2d(2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.pool(self.relu(self.path(x) + self.shortcut(x)))
-        return out
-
-
-class ResNet12(nn.Sequential):
-    """Four residual blocks and a spatial mean (Oreshkin et al. 2018; Lee et al. 2019).
-
-    Args:
-        widths: Channels of each block.
-        channels: Channels `C` of an image.
-        pooled: Average the last feature map over space; otherwise flatten it.
+        strided: Halve the side by the convolution's stride; otherwise by max pooling.
+        bias: Whether a convolution has a bias.
+        affine: Whether normalisation has a weight and a bias.
+        running: Whether normalisation stores running statistics.
+        slope: Slope of the ReLU below zero.
     """
 
     def __init__(
         self,
-        widths: tuple[int, ...] = (64, 160, 320, 640),
+        filters: int = 32,
         channels: int = 1,
-        pooled: bool = True,
+        pooled: bool = False,
+        strided: bool = False,
+        bias: bool = True,
+        affine: bool = True,
+        running: bool = True,
+        slope: float = 0.0,
     ) -> None:
         blocks = OrderedDict[str, nn.Module]()
-        for i, width in enumerate(widths):
-            blocks[f"block{i + 1}"] = ResidualBlock(widths[i - 1] if i else channels, width)
+        for i in range(4):
+            before, stride = filters if i else channels, 2 if strided else 1
+            block = OrderedDict[str, nn.Module](
+                conv=nn.Conv2d(before, filters, 3, stride, padding=1, bias=bias),
+                norm=nn.BatchNorm2d(filters, affine=affine, track_running_stats=running),
+                relu=nn.LeakyReLU(slope) if slope else nn.ReLU(),
+            )
+            if not strided:
+                block["pool"] = nn.MaxPool2d(2)
+            blocks[f"block{i + 1}"] = nn.Sequential(block)
         if pooled:
             blocks["mean"] = nn.AdaptiveAvgPool2d(1)
         blocks["flatten"] = nn.Flatten()
         super().__init__(blocks)
 
 
-BACKBONES: Mapping[str, Callable[..., nn.Module]] = {"conv4": Conv4, "resnet12": ResNet12}
+BACKBONES: Mapping[str, Callable[..., nn.Module]] = {
+    "conv4": Conv4,
+    "resnet12": ResNet12,
+    "resnet10": partial(BasicResNet, (1, 1, 1, 1)),
+    "resnet18": partial(BasicResNet, (2, 2, 2, 2)),
+    "resnet34": partial(BasicResNet, (3, 4, 6, 3)),
+}
 """Architectures by name; the arguments of each are plain JSON."""
 
 WIDEST, DEEPEST = 1024, 8

@@ -43,6 +43,7 @@ class Checkpoint:
         sha256: Hash of the file's bytes.
         tensors: ``body.…``, ``head.…`` and ``rates.…``.
         metadata: Decoded JSON, without the ``metaprobe.format`` key.
+        format: What the file is.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Checkpoint:
     sha256: str
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, Any]
+    format: str = "safetensors"
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors under a prefix, without it.
@@ -101,7 +103,7 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
         raise CheckpointError(
             f"{str(path)!r} is a safetensors file but no metaprobe checkpoint "
             f"(its metaprobe.format is {words.get('metaprobe.format')!r}, not {FORMAT!r})",
-            code="foreign-checkpoint",
+            code="foreign-checkpoint" if "metaprobe.format" in words else "not-ours",
         )
     try:
         metadata = {k: json.loads(v) for k, v in words.items() if k != "metaprobe.format"}

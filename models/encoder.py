@@ -12,8 +12,9 @@ from pydantic import BaseModel, Field, ValidationError
 from torch import nn
 
 from ..data.errors import CheckpointError
-from .backbones import build_backbone
-from .checkpoint import Checkpoint, digest, read_checkpoint
+from .backbones import BACKBONES
+from .build import build_body
+from .checkpoint import Checkpoint, digest, find_checkpoint, read_checkpoint
 from .forward import Params
 from .norms import NormMode
 from .rules import Adapts, Rule, RuleName
@@ -30,7 +31,7 @@ class Encoder:
     Args:
         name: Short name.
         checkpoint: The file it came from; None for an untrained one.
-        architecture: As for `build_backbone`.
+        architecture: As for `build_body`.
         body: The network without its head, images `(N, C, H, W)` to `(N, D)`.
         params: ``body.…`` parameters.
         head: ``head.weight`` and ``head.bias``; empty where the file has none.
@@ -41,6 +42,8 @@ class Encoder:
         embedding_dim: `D`.
         load_report: Which tensors came from the file.
         strip_report: The checks that the head is gone.
+        still: Parameters that no rule moves: frozen by their network, or off the path from
+            image to embedding.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Encoder:
     embedding_dim: int
     load_report: LoadReport | None = None
     strip_report: StripReport | None = None
+    still: tuple[str, ...] = ()
 
     @cached_property
     def weights_digest(self) -> str:
@@ -71,12 +75,13 @@ class Encoder:
     @property
     def architecture_text(self) -> str:
         """The architecture in one word, such as ``conv4(filters=32)``."""
-        rest = ", ".join(f"{k}={v}" for k, v in self.architecture.items() if k != "name")
+        said = {k: v for k, v in self.architecture.items() if k not in ("name", "config")}
+        rest = ", ".join(f"{k}={v}" for k, v in said.items() if v not in ("", None))
         return f"{self.architecture['name']}({rest})"
 
     def untrained(self, seed: int = 0) -> Encoder:
         """The same architecture with fresh random weights and no head: a floor."""
-        body = build_backbone(self.architecture, seed=seed).eval()
+        body = build_body(self.architecture, seed=seed).eval()
         params = {f"body.{n}": p.detach() for n, p in body.named_parameters()}
         return replace(
             self,
@@ -86,7 +91,7 @@ class Encoder:
             params=params,
             head={},
             rates={},
-            rule=Rule("sgd", self.rule.lr, self.rule.steps, self.rule.adapts),
+            rule=replace(self.rule, name="sgd"),
             load_report=None,
             strip_report=None,
         )
@@ -112,10 +117,24 @@ class _Stored(BaseModel):
     data: _StoredData
 
 
-def load_encoder(source: str | Path) -> Encoder:
-    """An encoder from a checkpoint file, or from a shipped checkpoint's name.
+def load_encoder(
+    source: str | Path,
+    *,
+    arch: str | None = None,
+    state_key: str | None = None,
+    allow_partial: bool = False,
+    trust_code: bool = False,
+) -> Encoder:
+    """An encoder from a checkpoint: ours by name or path, or anybody's file or folder.
 
-    The head is removed and that is verified (`strip`).
+    The head is removed and that is verified (`strip`). Nothing in a file is executed.
+
+    Args:
+        source: A shipped checkpoint's name, a file, or a folder of transformers or timm.
+        arch: The architecture, where it cannot be guessed; see `foreign.ask`.
+        state_key: Which dictionary of the file holds the weights, where there are several.
+        allow_partial: Whether tensors that the file lacks may stay random.
+        trust_code: Whether `arch` may name the user's own code, which is then run.
 
     Raises:
         CheckpointError: If the checkpoint cannot be trusted or understood.
@@ -123,7 +142,33 @@ def load_encoder(source: str | Path) -> Encoder:
     >>> load_encoder("maml-glyphs-s0").embedding_dim
     32
     """
-    checkpoint = read_checkpoint(source)
+    checkpoint = None
+    if arch is None and state_key is None and not find_checkpoint(source).is_dir():
+        checkpoint = _own(source)
+    if checkpoint is not None:
+        return _from_own(checkpoint)
+    from .foreign.load import load_foreign  # it makes encoders, so it cannot be above
+
+    return load_foreign(
+        find_checkpoint(source),
+        arch=arch,
+        state_key=state_key,
+        allow_partial=allow_partial,
+        trust_code=trust_code,
+    )
+
+
+def _own(source: str | Path) -> Checkpoint | None:
+    """One of our checkpoints; None for a file that is another's."""
+    try:
+        return read_checkpoint(source)
+    except CheckpointError as error:
+        if error.code in ("not-ours", "not-a-checkpoint", "too-large"):
+            return None
+        raise
+
+
+def _from_own(checkpoint: Checkpoint) -> Encoder:
     architecture, rule, norm, shape = _settings(checkpoint)
     body_tensors, head = checkpoint.part("body"), checkpoint.part("head")
     if head and not _is_linear(head):
@@ -177,6 +222,12 @@ def _settings(
             code="metadata",
         ) from error
     rule = stored.rule
+    name = stored.architecture.get("name")
+    if not isinstance(name, str) or name not in BACKBONES:  # a file never chooses whose code runs
+        raise CheckpointError(
+            f"architecture {name!r} is unknown; known are {', '.join(sorted(BACKBONES))}",
+            code="unknown-architecture",
+        )
     return (
         stored.architecture,
         Rule(rule.name, rule.lr, rule.steps, rule.adapts),

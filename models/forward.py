@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from .backbones import ResidualBlock
 from .norms import BatchNorm, NormMode
+from .residual import BasicBlock, ResidualBlock
 
 Params = dict[str, Tensor]
 """Parameters by name: ``body.…`` and ``head.…``; stacked ones lead with `E`."""
@@ -42,7 +42,7 @@ CHUNK = 4
 _CHANNELWISE = frozenset[type[nn.Module]]({
     nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU, nn.Identity,
     nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten,
-    nn.Conv2d, BatchNorm, nn.GroupNorm, nn.InstanceNorm2d, ResidualBlock,
+    nn.Conv2d, BatchNorm, nn.GroupNorm, nn.InstanceNorm2d, ResidualBlock, BasicBlock,
 })  # fmt: skip
 
 

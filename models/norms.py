@@ -89,6 +89,14 @@ def with_norm(body: nn.Module, mode: NormMode, *, support_rows: int = 0) -> nn.M
     for name, layer in list(twin.named_modules()):
         if not isinstance(layer, nn.BatchNorm2d | BatchNorm):
             continue
+        if not isinstance(layer, BatchNorm) and not _plain(layer):
+            if mode == "running" and layer.running_mean is not None:
+                continue  # it does more than normalise, and does that with its own statistics
+            raise CheckpointError(
+                f"layer {name!r} is a {type(layer).__name__}, which does more than normalise; "
+                "choose --norm running",
+                code="no-running-statistics",
+            )
         if mode == "running" and layer.running_mean is None:
             raise CheckpointError(
                 f"layer {name!r} stores no running statistics; choose --norm batch or support",
@@ -97,6 +105,21 @@ def with_norm(body: nn.Module, mode: NormMode, *, support_rows: int = 0) -> nn.M
         parent, _, leaf = name.rpartition(".")
         setattr(twin.get_submodule(parent), leaf, BatchNorm(layer, mode, support_rows))
     return twin
+
+
+def default_norm(body: nn.Module) -> NormMode:
+    """The norm mode of a network whose training is not known: its stored statistics, if any.
+
+    Supervised training stores them to be used, one image at a time; a network that stores none
+    can only have been tested with those of a batch.
+    """
+    layers = [m for m in body.modules() if isinstance(m, nn.BatchNorm2d)]
+    return "running" if all(m.running_mean is not None for m in layers) else "batch"
+
+
+def _plain(layer: nn.BatchNorm2d) -> bool:
+    """Whether this is torch's own normalisation, with no activation or the like inside."""
+    return type(layer).forward is nn.BatchNorm2d.forward
 
 
 def calibrate(body: nn.Module, batches: list[Tensor]) -> nn.Module:

@@ -11,6 +11,8 @@ import typer
 
 from .options import (
     SOURCE,
+    AllowPartial,
+    Arch,
     Cache,
     ImageSize,
     Jobs,
@@ -18,6 +20,9 @@ from .options import (
     MaxUnreadable,
     NoCache,
     Seed,
+    StateKey,
+    TrustCode,
+    load,
     one_of,
     open_store,
     processors,
@@ -27,7 +32,7 @@ from .options import (
 
 def audit(
     checkpoints: Annotated[
-        list[str], typer.Argument(help="Checkpoint files, or names of shipped ones.")
+        list[str], typer.Argument(help="Checkpoint files or folders, or names of shipped ones.")
     ],
     data: Annotated[str, typer.Option(help=SOURCE)] = "glyphs",
     split: Annotated[str, typer.Option(help="Split that tasks are drawn from.")] = "test",
@@ -50,6 +55,20 @@ def audit(
         str | None,
         typer.Option(help="stored, class-means or zeros [default: stored if it fits, else zeros]."),
     ] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(help="Another inner loop, such as sgd:lr=0.01 [default: the checkpoint's]."),
+    ] = None,
+    adapts: Annotated[
+        str | None,
+        typer.Option(
+            help="What moves: all, head, body, or a regular expression over names of parameters."
+        ),
+    ] = None,
+    arch: Arch = None,
+    state_key: StateKey = None,
+    allow_partial: AllowPartial = False,
+    trust_code: TrustCode = False,
     probe: Annotated[str, typer.Option(help="knn, class-mean or nil.")] = "knn",
     k: Annotated[int, typer.Option("-k", "--neighbours", help="Neighbours that vote.")] = 1,
     metric: Annotated[str, typer.Option(help="cosine or euclidean.")] = "cosine",
@@ -99,10 +118,12 @@ def audit(
         resize=resize,
         image_size=image_size,
         max_unreadable=max_unreadable,
+        rule=rule,
+        adapts=adapts,
     )
     if out is not None:
         require_writable(out)
-    sources = list(checkpoints)
+    sources = load(checkpoints, arch, state_key, allow_partial, trust_code)
     with progress("blocks") as told:
         result = run(
             sources[0] if len(sources) == 1 else sources,

@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from ..data.store import Store
+    from ..models.encoder import Encoder
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Seed = Annotated[int, typer.Option(min=0, help="The only source of randomness.")]
@@ -26,6 +27,49 @@ NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Blocks side by side [default: the processors].")
 ]
+
+Arch = Annotated[
+    str | None,
+    typer.Option(
+        help="Architecture, if it cannot be guessed: conv4:strided=true, resnet12, timm/NAME, "
+        "torchvision/NAME, package.module:factory."
+    ),
+]
+StateKey = Annotated[
+    str | None,
+    typer.Option("--state-key", help="Which dictionary of a file holds the weights, dotted."),
+]
+AllowPartial = Annotated[
+    bool,
+    typer.Option("--allow-partial", help="Let tensors that the file lacks stay random, marked."),
+]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Run the code that --arch package.module:… names.")
+]
+
+
+def load(
+    sources: list[str],
+    arch: str | None,
+    state_key: str | None,
+    allow_partial: bool,
+    trust_code: bool,
+) -> list[Encoder]:
+    """Encoders from what was named; says aloud when code of the user's runs."""
+    from ..models.encoder import load_encoder
+
+    if trust_code and arch is not None:
+        typer.echo(f"running your code: {arch}", err=True)
+    return [
+        load_encoder(
+            source,
+            arch=arch,
+            state_key=state_key,
+            allow_partial=allow_partial,
+            trust_code=trust_code,
+        )
+        for source in sources
+    ]
 
 
 SOURCE = "glyphs, digits, a folder, a file, or FORMAT:PATH (see data list)."

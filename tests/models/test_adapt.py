@@ -70,7 +70,7 @@ def test_no_steps_leave_every_parameter_bit_for_bit(body: nn.Module, way: Way) -
 def test_anil_never_moves_the_body_and_boil_never_the_head(body: nn.Module, way: Way) -> None:
     params = parameters(body, 4)
     for adapts, still in (("head", "body."), ("body", "head.")):
-        found = adapted(body, params, Rule("sgd", 0.5, 2, adapts), {}, way)  # type: ignore[arg-type]
+        found = adapted(body, params, Rule("sgd", 0.5, 2, adapts), {}, way)
         for name, p in params.items():
             if name.startswith(still):
                 assert all(torch.equal(found[name][e], p) for e in range(EPISODES)), name
@@ -87,7 +87,7 @@ def _dead(name: str) -> bool:
 def test_each_choice_of_what_moves_agrees_with_the_reference(body: nn.Module, adapts: str) -> None:
     params = parameters(body, 4)
     rates = signed_rates(params)
-    rule = Rule("meta-sgd", steps=3, adapts=adapts)  # type: ignore[arg-type]
+    rule = Rule("meta-sgd", steps=3, adapts=adapts)
     batch = tasks(EPISODES, SIDE)
     net = torchs_own(body, "batch")
     found = adapted(body, params, rule, rates)
@@ -188,7 +188,7 @@ def test_the_number_of_steps_may_be_told(body: nn.Module) -> None:
 
 @pytest.mark.parametrize("adapts", ["all", "head", "body"])
 def test_without_an_order_no_graph_is_left_behind(body: nn.Module, adapts: str) -> None:
-    found = adapted(body, parameters(body, 4), Rule("sgd", 0.3, 2, adapts), {})  # type: ignore[arg-type]
+    found = adapted(body, parameters(body, 4), Rule("sgd", 0.3, 2, adapts), {})
     assert not any(p.requires_grad for p in found.values())
 
 

@@ -55,7 +55,7 @@ def test_rates_start_alike_for_each_parameter_that_moves(adapts: Any) -> None:
     ("settings", "code"),
     [
         ({"name": "adam"}, "unknown-rule"),
-        ({"adapts": "neck"}, "unknown-rule"),
+        ({"adapts": "("}, "unknown-rule"),
         ({"steps": -1}, "steps"),
         ({"steps": 1001}, "steps"),
         ({"lr": float("nan")}, "lr"),

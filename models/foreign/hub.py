@@ -1,0 +1,223 @@
+"""Networks that other libraries build: transformers, timm, torchvision, and the user's own.
+
+A library builds the whole network, head and all; the body is that network with
+its head replaced by nothing, so it gives out what the head would receive. Its
+layers keep the library's names. Nothing is downloaded and no weight is taken
+from a library: all values come from the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...data.errors import CheckpointError
+
+HEADS = ("classifier", "fc", "head", "heads", "logits", "last_linear", "linear")
+"""Names that a layer at the end of a network has when it is a classifier."""
+
+
+def construct(architecture: Mapping[str, Any]) -> nn.Module:
+    """The whole network with random weights, its head included.
+
+    Args:
+        architecture: ``name`` (``transformers``, ``timm``, ``torchvision`` or ``factory``),
+            ``model``, ``outputs`` of the head, and what the library needs beside.
+
+    Raises:
+        CheckpointError: If the library is missing, or does not build it.
+    """
+    build = BUILDERS[architecture["name"]]
+    try:
+        return build(architecture)
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever a library or the user's code raises
+        said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{architecture['name']} cannot build {architecture['model']!r}: {said}",
+            code="cannot-build",
+        ) from error
+
+
+def foreign_body(architecture: Mapping[str, Any]) -> nn.Module:
+    """The network without its head: images `(N, C, H, W)` to `(N, D)`."""
+    network = construct(architecture)
+    if architecture.get("head"):
+        replace_layer(network, architecture["head"], nn.Identity())
+    pooler = getattr(network, "pooler", None)
+    weighs = isinstance(pooler, nn.Module) and next(pooler.parameters(), None) is not None
+    if architecture["pool"] in ("cls", "avg") and weighs:
+        network.register_module("pooler", None)  # trained for another task, and no part of the path
+    network.register_forward_hook(Reading(architecture["pool"]))
+    return network
+
+
+class Reading:
+    """How a network's output becomes `(N, D)`, as a hook.
+
+    Args:
+        pool: ``head`` for what the head receives, ``cls`` for the first token, ``avg`` for the
+            mean over tokens or places, ``pooler`` for the library's own, ``flatten``.
+    """
+
+    def __init__(self, pool: str) -> None:
+        self.pool = pool
+
+    def __call__(self, network: nn.Module, args: Any, output: Any) -> Tensor:
+        if isinstance(output, Tensor):
+            rows = output
+        elif self.pool == "head":
+            rows = output.logits
+        elif self.pool == "pooler":
+            rows = output.pooler_output
+        else:
+            rows = output.last_hidden_state
+        if self.pool == "cls":
+            return rows[:, 0]
+        if self.pool == "avg" and rows.ndim > 2:
+            return rows.mean(dim=1) if rows.ndim == 3 else rows.mean(dim=(2, 3))
+        return rows.flatten(1)
+
+
+def replace_layer(network: nn.Module, name: str, layer: nn.Module) -> None:
+    """Put another layer in the place of a named one."""
+    parent, _, leaf = name.rpartition(".")
+    setattr(network.get_submodule(parent), leaf, layer)
+
+
+def last_linear(network: nn.Module) -> str:
+    """The name of the last linear layer; empty where there is none."""
+    found = [name for name, layer in network.named_modules() if type(layer) is nn.Linear]
+    return found[-1] if found else ""
+
+
+def giver(network: nn.Module, sample: Tensor) -> str:
+    """The linear layer whose output is the network's output; empty where there is none."""
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        return lambda layer, args, out: outputs.__setitem__(name, out)
+
+    hooks = [
+        layer.register_forward_hook(keep(name))
+        for name, layer in network.named_modules()
+        if type(layer) is nn.Linear
+    ]
+    try:
+        with torch.no_grad():
+            out = network(sample)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not isinstance(out, Tensor):
+        out = getattr(out, "logits", None)
+    for name, seen in reversed(outputs.items()):
+        if out is not None and seen.shape == out.shape and torch.equal(seen, out):
+            return name
+    return ""
+
+
+def library(name: str) -> Any:
+    """An optional library.
+
+    Raises:
+        CheckpointError: If it is not installed.
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        return import_module(name)
+    except ImportError as error:
+        extra = name if name in ("transformers", "timm") else "timm"
+        raise CheckpointError(
+            f"this needs {name}, which is not installed; pip install 'metaprobe[{extra}]'",
+            code="missing-extra",
+        ) from error
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[Any]:
+    """transformers, without its bars and reports; as it was, afterwards."""
+    transformers = library("transformers")
+    logging = transformers.utils.logging
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield transformers
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def transformers_config(settings: Mapping[str, Any]) -> Any:
+    """A configuration object from the words of a ``config.json``.
+
+    Raises:
+        CheckpointError: If its model is none that the library itself has.
+    """
+    with quiet_transformers() as transformers:
+        words = {k: v for k, v in settings.items() if k not in ("model_type", "auto_map")}
+        kind = settings.get("model_type")
+        if kind not in transformers.CONFIG_MAPPING:
+            raise CheckpointError(
+                f"model type {kind!r} is none of this transformers ({transformers.__version__}); "
+                "code that comes with a checkpoint is never run",
+                code="unknown-architecture",
+            )
+        return transformers.AutoConfig.for_model(kind, **words)
+
+
+def _transformers(architecture: Mapping[str, Any]) -> nn.Module:
+    config = transformers_config(architecture["config"])
+    with quiet_transformers() as transformers:
+        auto = transformers.AutoModel
+        if architecture["outputs"]:
+            config.num_labels = architecture["outputs"]
+            auto = transformers.AutoModelForImageClassification
+        network: nn.Module = auto.from_config(config, attn_implementation="eager")
+    return network
+
+
+def _timm(architecture: Mapping[str, Any]) -> nn.Module:
+    network: nn.Module = library("timm").create_model(
+        architecture["model"],
+        pretrained=False,
+        num_classes=architecture["outputs"] or None,
+        in_chans=architecture["channels"],
+    )
+    return network
+
+
+def _torchvision(architecture: Mapping[str, Any]) -> nn.Module:
+    models = library("torchvision.models")
+    outputs = {"num_classes": architecture["outputs"]} if architecture["outputs"] else {}
+    network: nn.Module = models.get_model(architecture["model"], weights=None, **outputs)
+    return network
+
+
+def _factory(architecture: Mapping[str, Any]) -> nn.Module:
+    module, _, member = architecture["model"].partition(":")
+    network = getattr(import_module(module), member)()
+    if not isinstance(network, nn.Module):
+        raise CheckpointError(
+            f"{architecture['model']!r} gave a {type(network).__name__}, not a torch.nn.Module",
+            code="cannot-build",
+        )
+    return network
+
+
+BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
+    "transformers": _transformers,
+    "timm": _timm,
+    "torchvision": _torchvision,
+    "factory": _factory,
+}
+"""Libraries by name; only a caller can ask for one, never a file."""

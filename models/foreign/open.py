@@ -1,0 +1,300 @@
+"""From what was read to a `Found`: which network, whose names, what image it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...data.errors import CheckpointError
+from ..reading.raw import RawCheckpoint
+from .ask import Ask
+from .found import IMAGENET, Found
+from .guess import guess
+from .hub import (
+    construct,
+    last_linear,
+    quiet_transformers,
+    transformers_config,
+)
+from .structure import COUNTER
+
+NO_CODE = (
+    "this runs code of yours, {name!r}; allow it with --trust-code, and only for code that you "
+    "would run anyway"
+)
+
+
+def identify(
+    raw: RawCheckpoint, tensors: Mapping[str, Tensor], ask: Ask, *, trust_code: bool = False
+) -> Found:
+    """The network a checkpoint belongs to.
+
+    Args:
+        raw: What was read.
+        tensors: Its network's tensors, without wrappers' prefixes and rates, as float32.
+        ask: What the caller says.
+        trust_code: Whether the user's own code may be run to build the network.
+
+    Raises:
+        CheckpointError: If it cannot be told, built, or does not fit.
+    """
+    config = _config(raw)
+    if ask.kind == "guess" and "model_type" in config:
+        ask = Ask("transformers", "transformers", ask.settings)
+    if ask.kind == "guess" and isinstance(config.get("architecture"), str):
+        ask = Ask("timm", config["architecture"], ask.settings)
+    if ask.kind == "factory" and not trust_code:
+        raise CheckpointError(NO_CODE.format(name=ask.name), code="code-not-trusted")
+    if ask.kind in ("guess", "built-in"):
+        ordered = not raw.format.startswith("safetensors")
+        return guess(tensors, ask, ordered=ordered, where=raw.path)
+    if ask.kind == "transformers":
+        return _transformers(raw, tensors, ask)
+    return _library(raw, tensors, ask, config)
+
+
+def _config(raw: RawCheckpoint) -> dict[str, Any]:
+    config = raw.metadata.get("config") if isinstance(raw.metadata, dict) else None
+    return config if isinstance(config, dict) and raw.format.endswith("folder") else {}
+
+
+def _transformers(raw: RawCheckpoint, tensors: Mapping[str, Tensor], ask: Ask) -> Found:
+    """A transformers folder: its config says the network, a processor's file the images."""
+    settings = _config(raw)
+    if "model_type" not in settings:
+        raise CheckpointError(
+            f"{raw.path!r} has no config.json with a model type; give the folder that "
+            "save_pretrained wrote",
+            code="unknown-architecture",
+        )
+    config = transformers_config(settings)
+    named = (settings.get("architectures") or [""])[0]
+    classifies = named.endswith("ForImageClassification") and "pool" not in ask.settings
+    architecture: dict[str, Any] = {
+        "name": "transformers",
+        "model": settings["model_type"],
+        "config": {k: v for k, v in settings.items() if k != "auto_map"},
+        "outputs": int(config.num_labels) if classifies else 0,
+        "head": "",
+        "pool": "head",
+    }
+    network = construct(architecture)
+    if classifies:
+        architecture["head"] = last_linear(network)
+    else:
+        architecture["pool"] = ask.settings.get("pool") or _pool(network)
+    own = _under_its_names(network, config, tensors)
+    evidence = [f"config.json says {named or 'no class'} of model type {settings['model_type']!r}"]
+    if classifies:
+        evidence.append(f"its last linear layer is {architecture['head']!r}")
+    assumed: list[str] = []
+    if not classifies:
+        assumed.append(
+            f"without a classifier the embedding is read as {architecture['pool']!r}; "
+            "say --arch transformers:pool=cls, avg, pooler or flatten for another"
+        )
+    processor = raw.metadata.get("preprocessor_config")
+    shape = _shape(config, processor, ask, assumed)
+    architecture |= _statistics(processor, ask, shape[0], assumed)
+    return _split(architecture, own, tensors, shape, evidence, assumed)
+
+
+def _pool(network: nn.Module) -> str:
+    """How a headless network of transformers is read: its class token where it has one."""
+    parameters = [name for name, _ in network.named_parameters()]
+    if any(name.endswith("cls_token") for name in parameters):
+        return "cls"
+    return "pooler"
+
+
+def _under_its_names(
+    network: nn.Module, config: Any, tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The file's tensors under the names the network has in this version of the library.
+
+    Files keep the names of the version that wrote them; the library knows how to turn them.
+    Tensors it has no use for keep the file's.
+    """
+    wanted = network.state_dict()
+    if set(wanted) <= set(tensors):
+        return dict(tensors)
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
+        turned, info = type(network).from_pretrained(  # type: ignore[attr-defined]
+            None,
+            config=config,
+            state_dict={n: t.clone() for n, t in tensors.items()},
+            output_loading_info=True,
+            local_files_only=True,
+            ignore_mismatched_sizes=False,
+        )
+    missing = set(info["missing_keys"])
+    found = {n: t for n, t in turned.state_dict().items() if n not in missing}
+    return found | {n: tensors[n] for n in info["unexpected_keys"] if n in tensors}
+
+
+def _library(
+    raw: RawCheckpoint, tensors: Mapping[str, Tensor], ask: Ask, config: Mapping[str, Any]
+) -> Found:
+    """timm's, torchvision's or the user's network, told by the caller or a config."""
+    outputs = _outputs(tensors)
+    architecture: dict[str, Any] = {
+        "name": ask.kind,
+        "model": ask.name,
+        "outputs": outputs,
+        "channels": _channels(tensors),
+        "head": "",
+        "pool": ask.settings.get("pool", "flatten"),
+    }
+    network = construct(architecture)
+    wanted = network.state_dict()
+    if not set(wanted) & set(tensors) and ask.kind == "factory":
+        raise CheckpointError(
+            f"no tensor of {raw.path!r} is one of {ask.name!r}: the file has "
+            f"{next(iter(tensors), 'none')!r}, the network {next(iter(wanted), 'none')!r}",
+            code="missing-tensors",
+        )
+    cfg = getattr(network, "pretrained_cfg", None) or {}
+    named = cfg.get("classifier") if isinstance(cfg, dict) else None
+    head = named if isinstance(named, str) else last_linear(network)
+    if head and f"{head}.weight" in tensors and tensors[f"{head}.weight"].ndim == 2:
+        architecture["head"] = head
+    elif head and ask.kind != "factory":
+        architecture["head"] = head
+        architecture["outputs"] = 0
+    if ask.kind == "factory":
+        architecture["outputs"] = 0  # what the code builds is what it builds
+    evidence = [f"the caller says {ask.kind}/{ask.name}" if not config else
+                f"config.json says timm's {ask.name!r}"]  # fmt: skip
+    if architecture["head"]:
+        evidence.append(f"its classifier is {architecture['head']!r}")
+    width = getattr(network, "head_hidden_size", None)
+    if isinstance(width, int):
+        evidence.append(f"timm says that its head takes {width} values")
+    assumed: list[str] = []
+    own = config.get("pretrained_cfg")
+    words = own if isinstance(own, dict) else cfg if isinstance(cfg, dict) else {}
+    shape, statistics = _timm_images(words, architecture["channels"], ask, assumed)
+    return _split({**architecture, **statistics}, tensors, tensors, shape, evidence, assumed)
+
+
+def _outputs(tensors: Mapping[str, Tensor]) -> int:
+    """Width of the head in a file: rows of the last two-dimensional weight named as heads are."""
+    names = ("classifier", "fc", "head", "heads", "last_linear", "output")
+    rows = [
+        t.shape[0]
+        for n, t in tensors.items()
+        if n.endswith("weight") and t.ndim == 2 and set(n.split(".")) & set(names)
+    ]
+    return int(rows[-1]) if rows else 0
+
+
+def _channels(tensors: Mapping[str, Tensor]) -> int:
+    """Channels of an image: the inputs of the first convolution."""
+    first = next((t for t in tensors.values() if t.ndim == 4), None)
+    return int(first.shape[1]) if first is not None else 3
+
+
+def _timm_images(
+    words: Mapping[str, Any], channels: int, ask: Ask, assumed: list[str]
+) -> tuple[tuple[int, int, int], dict[str, list[float]]]:
+    size = words.get("input_size")
+    if ask.image:
+        sides = ask.image
+    elif isinstance(size, list | tuple) and len(size) == 3:
+        sides = (int(size[1]), int(size[2]))
+    else:
+        sides = 224, 224
+        assumed.append("images are 224 x 224; nothing says otherwise")
+    processor = {"image_mean": words.get("mean"), "image_std": words.get("std")}
+    said = processor if words.get("mean") else None
+    return (channels, sides[0], sides[1]), _statistics(said, ask, channels, assumed)
+
+
+def _shape(config: Any, processor: Any, ask: Ask, assumed: list[str]) -> tuple[int, int, int]:
+    channels = int(getattr(config, "num_channels", 3))
+    if ask.image:
+        return (channels, *ask.image)
+    size = getattr(config, "image_size", None)
+    if size is None and isinstance(processor, dict):
+        crops = processor.get("do_center_crop") and processor.get("crop_size")
+        size = crops or processor.get("size")
+    if isinstance(size, dict):
+        edge = size.get("shortest_edge")
+        size = (size.get("height", edge), size.get("width", edge))
+    sides = size if isinstance(size, list | tuple) else (size, size)
+    whole = [s for s in sides if isinstance(s, int) and 1 <= s <= 4096]
+    if len(whole) == len(sides) == 2:
+        return channels, whole[0], whole[1]
+    assumed.append("images are 224 x 224; neither config.json nor a processor says otherwise")
+    return channels, 224, 224
+
+
+def _statistics(
+    processor: Any, ask: Ask, channels: int, assumed: list[str]
+) -> dict[str, list[float]]:
+    """Mean and spread that the checkpoint's own processor takes off."""
+    said = ask.settings.get("normalise")
+    if said == "imagenet" and channels == 3:
+        return {k: list(v) for k, v in IMAGENET.items()}
+    if said == "none":
+        return {}
+    if said is not None:
+        raise CheckpointError(
+            f"normalise={said!r} with {channels} channels is unknown; say normalise=imagenet (3 "
+            "channels) or normalise=none",
+            code="arch",
+        )
+    if isinstance(processor, dict) and processor.get("do_normalize", True):
+        mean, std = processor.get("image_mean"), processor.get("image_std")
+        if isinstance(mean, list | tuple) and isinstance(std, list | tuple):
+            both = [list(map(float, mean)), list(map(float, std))]
+            if all(len(v) == channels for v in both):
+                return {"mean": both[0], "std": both[1]}
+            assumed.append(
+                f"the processor's mean and spread are for {len(mean)} channels and images have "
+                f"{channels}; their averages are used"
+            )
+            averages = [[sum(v) / len(v)] * channels for v in both]
+            return {"mean": averages[0], "std": averages[1]}
+    assumed.append("images enter in [0, 1]; the checkpoint names no mean or spread")
+    return {}
+
+
+def _split(
+    architecture: Mapping[str, Any],
+    own: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    shape: tuple[int, int, int],
+    evidence: list[str],
+    assumed: list[str],
+) -> Found:
+    """Body and head of a library's network, under its names."""
+    name = architecture["head"]
+    start = f"{name}."
+    head = {n.removeprefix(start): t for n, t in own.items() if name and n.startswith(start)}
+    body = {n: t for n, t in own.items() if not (name and n.startswith(start))}
+    if "weight" not in head:
+        head = {}
+    elif "bias" not in head:
+        head["bias"] = head["weight"].new_zeros(head["weight"].shape[0])
+    wanted = set(construct(architecture).state_dict())
+    return Found(
+        architecture=architecture,
+        body={n: t for n, t in body.items() if n in wanted},
+        head=head,
+        names={n: n for n in own},
+        unexpected=tuple(n for n in body if n not in wanted),
+        shape=shape,
+        evidence=tuple(evidence),
+        assumed=tuple(assumed),
+        head_name=name,
+    )
+
+
+def with_counters(found: Found, body: nn.Module) -> dict[str, Tensor]:
+    """The body's tensors; counters of batches, which old files lack and nothing reads, at 0."""
+    counters = {n: t for n, t in body.state_dict().items() if n.endswith(COUNTER)}
+    return {**{n: torch.zeros_like(t) for n, t in counters.items()}, **found.body}

@@ -1,0 +1,159 @@
+"""The layers in a state dict, told by names and shapes alone.
+
+A name's last part is the tensor, the rest is its layer. Four dimensions make a
+convolution, running statistics or two vectors make a normalisation, two
+dimensions a linear layer. A layer that is saved under two names, as learners
+that keep both a network and its parts do, counts once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...data.errors import CheckpointError
+
+COUNTER = "num_batches_tracked"
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer of a file.
+
+    Args:
+        name: Its name in the file, without the tensor's.
+        tensors: Its tensors by their last name: ``weight``, ``bias``, ``running_mean``, …
+    """
+
+    name: str
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of its weight."""
+        weight = self.tensors.get("weight", self.tensors.get("weights"))
+        return () if weight is None else tuple(weight.shape)
+
+    def full(self, leaf: str) -> str:
+        """The name of one of its tensors in the file."""
+        return f"{self.name}.{leaf}" if self.name else leaf
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """The layers of a file, each kind in order.
+
+    Args:
+        convolutions: Weights of four dimensions.
+        norms: Running statistics, or a weight and a bias of one dimension.
+        linears: Weights of two dimensions.
+        rest: All other layers.
+        twins: Names of layers that repeat another.
+    """
+
+    convolutions: tuple[Layer, ...]
+    norms: tuple[Layer, ...]
+    linears: tuple[Layer, ...]
+    rest: tuple[Layer, ...]
+    twins: tuple[str, ...]
+
+
+def structure(tensors: Mapping[str, Tensor], *, ordered: bool) -> Structure:
+    """The layers of a state dict.
+
+    Args:
+        tensors: By name.
+        ordered: Whether the order of the names is that of the layers; it is in what
+            `torch.save` wrote, and not in a safetensors file.
+
+    Raises:
+        CheckpointError: If neither the file nor the names say in which order layers come.
+    """
+    layers = _layers(tensors)
+    kinds: dict[str, list[Layer]] = {"convolution": [], "norm": [], "linear": [], "rest": []}
+    for layer in layers:
+        kinds[_kind(layer)].append(layer)
+    convolutions, twins = _without_twins(kinds["convolution"])
+    parents = {_parent(name) for name in twins}
+    norms = kinds["norm"]
+    if twins and len(norms) == 2 * len(convolutions):
+        twins += [n.name for n in norms if _parent(n.name) in parents]
+        norms = [n for n in norms if _parent(n.name) not in parents]
+    linears, more = _without_twins(kinds["linear"])
+    return Structure(
+        convolutions=_in_order(convolutions, ordered),
+        norms=_in_order(norms, ordered),
+        linears=tuple(linears),
+        rest=tuple(kinds["rest"]),
+        twins=(*twins, *more),
+    )
+
+
+def natural(name: str) -> tuple[tuple[int, str, int], ...]:
+    """A key that sorts ``layer10`` after ``layer2``.
+
+    >>> sorted(["conv10", "conv2"], key=natural)
+    ['conv2', 'conv10']
+    """
+    parts = re.findall(r"\d+|\D+", name)
+    return tuple((1, "", int(p)) if p.isdigit() else (0, p, 0) for p in parts)
+
+
+def _layers(tensors: Mapping[str, Tensor]) -> list[Layer]:
+    found: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        layer, _, leaf = name.rpartition(".")
+        found.setdefault(layer, {})[leaf] = tensor
+    return [Layer(name, parts) for name, parts in found.items()]
+
+
+def _kind(layer: Layer) -> str:
+    names, size = set(layer.tensors), len(layer.shape)
+    if size == 4:
+        return "convolution"
+    if "running_mean" in names or (size == 1 and {"weight", "bias"} <= names):
+        return "norm"
+    if names == {COUNTER}:
+        return "norm"
+    return "linear" if size == 2 else "rest"
+
+
+def _without_twins(layers: Sequence[Layer]) -> tuple[list[Layer], list[str]]:
+    """Layers whose weights are not another's, and the names of those whose are."""
+    kept: list[Layer] = []
+    twins: list[str] = []
+    for layer in layers:
+        same = [k for k in kept if k.shape == layer.shape and _equal(k, layer)]
+        if same:
+            twins.append(layer.name)
+        else:
+            kept.append(layer)
+    return kept, twins
+
+
+def _equal(one: Layer, other: Layer) -> bool:
+    return one.tensors.keys() == other.tensors.keys() and all(
+        torch.equal(tensor, other.tensors[leaf]) for leaf, tensor in one.tensors.items()
+    )
+
+
+def _parent(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _in_order(layers: Sequence[Layer], ordered: bool) -> tuple[Layer, ...]:
+    by_name = sorted(layers, key=lambda layer: natural(layer.name))
+    if ordered:
+        return tuple(layers)
+    frames = {re.sub(r"\d+", "#", layer.name.split(".")[0]) for layer in layers}
+    if len(layers) > 1 and all("#" not in frame for frame in frames) and len(frames) > 2:
+        raise CheckpointError(
+            f"layers {layers[0].name!r}, {layers[1].name!r}, … have no numbers in their names, and "
+            "a safetensors file does not keep their order; give the file that torch.save wrote",
+            code="layer-order",
+        )
+    return tuple(by_name)

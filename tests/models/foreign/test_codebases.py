@@ -1,0 +1,177 @@
+"""Files of the learners' own code: the right network, features equal to theirs, the head found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from metaprobe.data.errors import CheckpointError
+from metaprobe.models.encoder import Encoder, load_encoder
+from metaprobe.models.norms import with_norm
+
+from . import learners as of
+
+
+def saved(network: nn.Module, path: Path) -> Path:
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def same_features(encoder: Encoder, network: Any, norm: str | None = None) -> None:
+    """The encoder's embedding is what the network's head would receive."""
+    sample = torch.rand(3, *encoder.shape, generator=torch.Generator().manual_seed(3))
+    body = with_norm(encoder.body, norm or encoder.norm)  # type: ignore[arg-type]
+    if (norm or encoder.norm) == "batch":
+        network = network.train()
+    with torch.no_grad():
+        torch.testing.assert_close(body(sample), network.embed(sample), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("build", "architecture", "shape", "norm"),
+    [
+        (of.L2LCNN4, "conv4", (3, 84, 84), "batch"),
+        (of.L2LOmniglot, "conv4", (1, 28, 28), "batch"),
+        (of.Torchmeta, "conv4", (1, 28, 28), "batch"),
+        (of.MetaVGG, "conv4", (1, 28, 28), "batch"),
+        (of.MAMLpp, "conv4", (3, 84, 84), "batch"),
+        (of.BOIL, "conv4", (3, 84, 84), "batch"),
+        (of.LibFewShot, "conv4", (3, 84, 84), "running"),
+        (of.Knagg, "conv4", (1, 28, 28), "batch"),
+        (of.CloserLook, "conv4", (3, 84, 84), "running"),
+        (of.ResNet12, "resnet12", (3, 84, 84), "running"),
+        (of.ResNet18, "resnet18", (3, 84, 84), "running"),
+    ],
+)
+def test_a_learners_file_gives_its_own_features(
+    tmp_path: Path, build: Any, architecture: str, shape: tuple[int, ...], norm: str
+) -> None:
+    network = of.seeded(build)
+    encoder = load_encoder(saved(network, tmp_path / "net.pt"))
+    assert encoder.architecture["name"] == architecture
+    assert (encoder.shape, encoder.norm) == (shape, norm)
+    assert encoder.load_report is not None
+    assert encoder.load_report.coverage == 1
+    assert encoder.load_report.missing == ()
+    assert encoder.strip_report is not None
+    assert encoder.strip_report.equals_head_input
+    same_features(encoder, network)
+
+
+@pytest.mark.parametrize("filters", [32, 48, 64])
+def test_the_filters_of_a_conv4_are_seen(tmp_path: Path, filters: int) -> None:
+    network = of.seeded(of.LibFewShot, filters=filters)
+    assert load_encoder(saved(network, tmp_path / "net.pt")).architecture["filters"] == filters
+
+
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [
+        (lambda: of.ResNet12(pooled=False), "resnet12"),
+        (lambda: of.ResNet18((1, 1, 1, 1)), "resnet10"),
+        (lambda: of.ResNet18((3, 4, 6, 3)), "resnet34"),
+        (lambda: of.ResNet18(wide=True), "resnet18"),
+    ],
+)
+def test_residual_variants_are_told_apart(tmp_path: Path, build: Any, name: str) -> None:
+    network = of.seeded(build)
+    arch = f"{name}:normalise=none,image=64" if name == "resnet18" else None
+    encoder = load_encoder(saved(network, tmp_path / "net.pt"), arch=arch)
+    assert encoder.architecture["name"] == name
+    same_features(encoder, network)
+
+
+class Plain(of.Learner):
+    """A network as anybody would write it: names say nothing of a code base."""
+
+    def __init__(self, bias: bool = True, affine: bool = True, side: int = 28) -> None:
+        super().__init__()
+        self.body = nn.ModuleList()
+        for i, o in of.widths(1, 16):
+            conv = nn.Conv2d(i, o, 3, padding=1, bias=bias)
+            self.body.append(nn.Sequential(conv, nn.BatchNorm2d(o, affine=affine)))
+        self.out = nn.Linear(16 * (side // 16) ** 2, 7)
+
+    @property
+    def head(self) -> nn.Module:  # type: ignore[override]
+        return self.out
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        for one in self.body:
+            x = nn.functional.max_pool2d(nn.functional.relu(one(x)), 2)
+        return x.flatten(1)
+
+
+@pytest.mark.parametrize(("bias", "affine"), [(True, True), (False, True), (True, False)])
+def test_a_plain_conv4_is_read_once_the_stride_is_said(
+    tmp_path: Path, bias: bool, affine: bool
+) -> None:
+    network = of.seeded(Plain) if affine else Plain(affine=False).eval()
+    network = network if bias else Plain(bias=False).eval()
+    path = saved(network, tmp_path / "plain.pth")
+    with pytest.raises(CheckpointError, match="no tensor tells apart") as refused:
+        load_encoder(path)
+    assert refused.value.code == "ambiguous-architecture"
+    assert "--arch conv4:strided=false or --arch conv4:strided=true" in str(refused.value)
+    encoder = load_encoder(path, arch="conv4:strided=false")
+    assert encoder.architecture["bias"] is bias
+    assert encoder.architecture["affine"] is affine
+    same_features(encoder, network)
+
+
+def test_another_image_side_is_seen_from_the_heads_width(tmp_path: Path) -> None:
+    """Or asked for: 9 values a channel come from images of 48 pixels, which nobody uses."""
+    network = Plain(side=48).eval()
+    path = saved(network, tmp_path / "plain.pth")
+    with pytest.raises(CheckpointError) as refused:
+        load_encoder(path, arch="conv4:strided=false")
+    assert refused.value.code == "image-shape"
+    encoder = load_encoder(path, arch="conv4:strided=false,image=48")
+    assert encoder.shape == (1, 48, 48)
+    same_features(encoder, network)
+
+
+def test_a_wrong_architecture_is_refused_with_what_was_seen(tmp_path: Path) -> None:
+    path = saved(of.seeded(of.LibFewShot), tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match=r"fits conv4, not resnet12 \(4 convolutions"):
+        load_encoder(path, arch="resnet12")
+    torch.save({"lstm.weight_ih_l0": torch.ones(4, 3)}, tmp_path / "lstm.pt")
+    with pytest.raises(CheckpointError, match="fits no built-in architecture"):
+        load_encoder(tmp_path / "lstm.pt")
+
+
+def test_a_missing_tensor_is_refused_unless_allowed_and_then_marked(tmp_path: Path) -> None:
+    state = of.seeded(of.LibFewShot).state_dict()
+    del state["emb_func.layer2.0.bias"]
+    torch.save(state, tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match=r"'block2\.conv\.bias'; they would be random") as no:
+        load_encoder(tmp_path / "net.pt")
+    assert no.value.code == "missing-tensors"
+    report = load_encoder(tmp_path / "net.pt", allow_partial=True).load_report
+    assert report is not None
+    assert report.missing == ("block2.conv.bias",)
+    assert report.missing_parameters == 64
+    assert 0.99 < report.coverage < 1
+
+
+def test_half_precision_is_widened_and_wrappers_prefixes_are_shown(tmp_path: Path) -> None:
+    network = of.seeded(of.LibFewShot)
+    state = {f"module.{n}": t.half() if t.is_floating_point() else t
+             for n, t in network.state_dict().items()}  # fmt: skip
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "half.pth")
+    report = load_encoder(tmp_path / "half.pth").load_report
+    assert report is not None
+    assert report.prefix == "module."
+    assert report.cast == sum(t.is_floating_point() for t in network.state_dict().values())
+
+
+def test_a_weight_that_is_not_a_number_is_named(tmp_path: Path) -> None:
+    state = of.seeded(of.LibFewShot).state_dict()
+    state["emb_func.layer3.0.weight"][0, 0, 0, 0] = torch.nan
+    torch.save(state, tmp_path / "nan.pt")
+    with pytest.raises(CheckpointError, match=r"emb_func\.layer3\.0\.weight.*1 values"):
+        load_encoder(tmp_path / "nan.pt")

@@ -1,0 +1,157 @@
+"""Rates that files have learned move our parameters exactly as their own code would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from metaprobe.data.errors import CheckpointError
+from metaprobe.models.adapt import adapt
+from metaprobe.models.encoder import Encoder, load_encoder
+from metaprobe.models.forward import features_of, stack
+from metaprobe.models.norms import with_norm
+
+from . import learners as of
+
+
+def support(shape: tuple[int, ...], ways: int = 5) -> tuple[Tensor, Tensor]:
+    images = torch.rand(2 * ways, *shape, generator=torch.Generator().manual_seed(1))
+    return images, torch.arange(ways).repeat(2)
+
+
+def ours(encoder: Encoder, steps: int) -> dict[str, Tensor]:
+    """Parameters adapted by our rule, under the file's names."""
+    images, labels = support(encoder.shape)
+    features = features_of(with_norm(encoder.body, encoder.norm), "loop")
+    params = stack(encoder.params | encoder.head, 1)
+    moved = adapt(
+        features, params, encoder.rule, encoder.rates, images[None], labels[None], steps=steps
+    )
+    assert encoder.load_report is not None
+    names = encoder.load_report.names
+    return {
+        names.get(n.removeprefix("body."), n.removeprefix("body.")): p[0] for n, p in moved.items()
+    }
+
+
+def theirs(network: Any, steps: int, rate_of: Any) -> dict[str, Tensor]:
+    """The update of the learner's own code, written out: p <- p - rate * gradient."""
+    images, labels = support(tuple(network.image))
+    network.train()
+    named = {n: p for n, p in network.named_parameters() if p.requires_grad}
+    for step in range(steps):
+        loss = F.cross_entropy(network(images), labels)
+        grads = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+        with torch.no_grad():
+            for (name, p), g in zip(named.items(), grads, strict=True):
+                rate = rate_of(name, step)
+                if rate is not None and g is not None:
+                    p -= rate * g
+    return {n: p.detach() for n, p in named.items()}
+
+
+def agree(found: dict[str, Tensor], expected: dict[str, Tensor], prefix: str = "") -> None:
+    shared = {n: p for n, p in expected.items() if n.removeprefix(prefix) in found}
+    assert len(shared) == len(found)
+    for name, p in shared.items():
+        torch.testing.assert_close(found[name.removeprefix(prefix)], p, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("build", [of.L2LCNN4, of.L2LOmniglot])
+def test_meta_sgd_of_learn2learn_adapts_alike(tmp_path: Path, build: Any) -> None:
+    network = of.seeded(build)
+    whole = of.L2LMetaSGD(network, lr=0.02)
+    with torch.no_grad():
+        for rate in whole.lrs:
+            rate += 0.05 * torch.randn_like(rate)  # of both signs
+    torch.save(whole.state_dict(), tmp_path / "metasgd.pt")
+    encoder = load_encoder(tmp_path / "metasgd.pt")
+    assert encoder.rule.name == "meta-sgd"
+    assert set(encoder.rates) == set(encoder.params | encoder.head)
+    rates = dict(zip([n for n, _ in network.named_parameters()], whole.lrs, strict=True))
+    network.image = encoder.shape
+    found = ours(encoder, 3)
+    agree(found, theirs(network, 3, lambda name, step: rates[name]))
+
+
+def test_maml_of_learn2learn_adapts_alike(tmp_path: Path) -> None:
+    network = of.seeded(of.L2LCNN4)
+    torch.save(of.L2LMAML(network).state_dict(), tmp_path / "maml.pt")
+    encoder = load_encoder(tmp_path / "maml.pt")
+    assert encoder.load_report is not None
+    assert encoder.load_report.prefix == "module."
+    network.image = encoder.shape
+    agree(ours(encoder, 3), theirs(network, 3, lambda name, step: encoder.rule.lr))
+
+
+class ForTraining(nn.Module):
+    """MAML++'s whole system as a function of images."""
+
+    def __init__(self, system: of.MAMLpp) -> None:
+        super().__init__()
+        self.system, self.image = system, (3, 84, 84)
+
+    def forward(self, x: Tensor) -> Tensor:
+        linear: Any = self.system.classifier.layer_dict["linear"]  # type: ignore[index]
+        return F.linear(self.system.embed(x), linear.weights, linear.bias)
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+def test_the_rates_of_maml_plus_plus_are_used_step_by_step(tmp_path: Path, per_step: bool) -> None:
+    system = of.seeded(of.MAMLpp, per_step=per_step)
+    torch.save({"network": system.state_dict(), "best_epoch": 3}, tmp_path / "train_model_latest")
+    encoder = load_encoder(tmp_path / "train_model_latest")
+    assert (encoder.rule.name, encoder.rule.steps) == ("lslr-steps", 5)
+    assert not any(encoder.rule.moves(n) for n in encoder.params if ".norm." in n)
+    rates: Any = system.inner_loop_optimizer.names_learning_rates_dict
+    kept = {n: r.detach().clone() for n, r in rates.items()}
+
+    def rate_of(name: str, step: int) -> Tensor | None:
+        key = name.removeprefix("system.classifier.").replace(".", "-")
+        return kept[key][step] if key in kept else None
+
+    whole = ForTraining(system)
+    found = ours(encoder, 4)
+    moved = {n: p for n, p in theirs(whole, 4, rate_of).items() if "norm" not in n}
+    agree(
+        {n: p for n, p in found.items() if "norm" not in n},
+        {n: p for n, p in moved.items() if "rates_dict" not in n},
+        "system.",
+    )
+    with pytest.raises(CheckpointError, match="learned for 6"):
+        ours(encoder, 7)
+
+
+def test_a_step_size_for_each_tensor_is_used(tmp_path: Path) -> None:
+    network = of.seeded(of.Torchmeta, filters=8)
+    sizes = {n: torch.rand(()) * 0.2 for n, _ in network.named_parameters()}
+    torch.save({"model": network.state_dict(), "step_size": sizes}, tmp_path / "model.th")
+    encoder = load_encoder(tmp_path / "model.th")
+    assert encoder.rule.name == "lslr"
+    network.image = encoder.shape
+    agree(ours(encoder, 2), theirs(network, 2, lambda name, step: sizes[name]))
+
+
+def test_rates_whose_order_is_lost_are_refused(tmp_path: Path) -> None:
+    """safetensors sorts names; rates by number then belong to nobody knows whom."""
+    from safetensors.torch import save_file
+
+    whole = of.L2LMetaSGD(of.seeded(of.L2LCNN4))
+    state = {n: t.detach().clone() for n, t in whole.state_dict().items()}
+    save_file(state, tmp_path / "metasgd.safetensors")
+    with pytest.raises(CheckpointError, match=r"give the file that torch\.save wrote"):
+        load_encoder(tmp_path / "metasgd.safetensors")
+
+
+def test_rates_of_other_shapes_are_refused(tmp_path: Path) -> None:
+    whole = of.L2LMetaSGD(of.seeded(of.L2LCNN4))
+    state = whole.state_dict()
+    state["lrs.0"] = torch.ones(3)
+    torch.save(state, tmp_path / "metasgd.pt")
+    with pytest.raises(CheckpointError, match=r"has shape \(3,\)"):
+        load_encoder(tmp_path / "metasgd.pt")

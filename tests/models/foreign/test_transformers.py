@@ -1,0 +1,171 @@
+"""Folders that transformers itself writes: the features are those its own head receives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from metaprobe.data.errors import CheckpointError
+from metaprobe.models.encoder import load_encoder
+from metaprobe.models.foreign.hub import quiet_transformers
+
+transformers = pytest.importorskip("transformers")
+
+SMALL: dict[str, dict[str, Any]] = {
+    "vit": {
+        "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 48, "image_size": 28, "patch_size": 7, "num_channels": 1,
+    },
+    "dinov2": {
+        "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_ratio": 2,
+        "image_size": 28, "patch_size": 7, "num_channels": 1,
+    },
+    "resnet": {
+        "num_channels": 1, "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1],
+        "layer_type": "basic",
+    },
+    "convnext": {
+        "num_channels": 1, "patch_size": 4, "hidden_sizes": [8, 16], "depths": [1, 1],
+        "num_stages": 2,
+    },
+    "swin": {
+        "image_size": 28, "patch_size": 2, "num_channels": 1, "embed_dim": 8, "depths": [1, 1],
+        "num_heads": [2, 2], "window_size": 7,
+    },
+}  # fmt: skip
+
+
+def made(kind: str, folder: Path, *, classes: int = 0, shard: str = "1GB") -> Any:
+    """A small model with random weights, saved by its own library."""
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        config = transformers.AutoConfig.for_model(kind, **SMALL[kind], num_labels=classes or 2)
+        auto = transformers.AutoModelForImageClassification if classes else transformers.AutoModel
+        model = auto.from_config(config, attn_implementation="eager").eval()
+        for parameter in model.parameters():  # a scale of 1e-6 would hide what a layer does
+            parameter.data.add_(torch.randn_like(parameter), alpha=0.05)
+        model.save_pretrained(folder, max_shard_size=shard)
+    return model
+
+
+def sample(channels: int = 1) -> torch.Tensor:
+    return torch.rand(3, channels, 28, 28, generator=torch.Generator().manual_seed(0))
+
+
+def arch_of(kind: str) -> str | None:
+    return "transformers:image=28" if kind in ("resnet", "convnext") else None
+
+
+@pytest.mark.parametrize("kind", list(SMALL))
+def test_a_classifiers_folder_gives_what_its_head_receives(kind: str, tmp_path: Path) -> None:
+    model = made(kind, tmp_path / kind, classes=7)
+    encoder = load_encoder(tmp_path / kind, arch=arch_of(kind))
+    report, load = encoder.strip_report, encoder.load_report
+    assert report is not None
+    assert load is not None
+    assert (report.outputs, report.equals_head_input, report.constructions_agree) == (7, True, True)
+    assert load.coverage == 1
+    assert load.unexpected == ()
+    with torch.no_grad():
+        logits = model(sample()).logits
+        ours = encoder.body(sample()) @ encoder.head["head.weight"].T + encoder.head["head.bias"]
+    torch.testing.assert_close(ours, logits, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "convnext"])
+def test_a_headless_folder_gives_its_class_token_or_its_own_pooling(
+    kind: str, tmp_path: Path
+) -> None:
+    model = made(kind, tmp_path / kind)
+    encoder = load_encoder(tmp_path / kind, arch=arch_of(kind))
+    with torch.no_grad():
+        out = model(sample())
+        expected = out.last_hidden_state[:, 0] if kind != "convnext" else out.pooler_output
+        torch.testing.assert_close(encoder.body(sample()), expected, rtol=1e-5, atol=1e-6)
+    assert encoder.load_report is not None
+    assert any("say --arch transformers:pool=" in said for said in encoder.load_report.assumed)
+
+
+def test_shards_give_the_same_encoder_as_one_file(tmp_path: Path) -> None:
+    made("vit", tmp_path / "one", classes=3)
+    made("vit", tmp_path / "many", classes=3, shard="30KB")
+    assert len(list((tmp_path / "many").glob("*.safetensors"))) > 1
+    one, many = load_encoder(tmp_path / "one"), load_encoder(tmp_path / "many")
+    assert one.weights_digest == many.weights_digest
+
+
+def test_pooling_can_be_asked_for(tmp_path: Path) -> None:
+    model = made("vit", tmp_path / "vit")
+    encoder = load_encoder(tmp_path / "vit", arch="transformers:pool=avg")
+    with torch.no_grad():
+        expected = model(sample()).last_hidden_state.mean(dim=1)
+        torch.testing.assert_close(encoder.body(sample()), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_processors_mean_and_spread_are_taken_off_and_are_in_the_architecture(
+    tmp_path: Path,
+) -> None:
+    model = made("vit", tmp_path / "vit", classes=3)
+    words = {"do_normalize": True, "image_mean": [0.25], "image_std": [0.5], "size": {"height": 28}}
+    (tmp_path / "vit" / "preprocessor_config.json").write_text(json.dumps(words))
+    encoder = load_encoder(tmp_path / "vit")
+    assert (encoder.architecture["mean"], encoder.architecture["std"]) == ([0.25], [0.5])
+    with torch.no_grad():
+        expected = model.vit((sample() - 0.25) / 0.5).last_hidden_state[:, 0]
+        torch.testing.assert_close(encoder.body(sample()), expected, rtol=1e-5, atol=1e-6)
+    plain = load_encoder(tmp_path / "vit", arch="transformers:normalise=none")
+    assert "mean" not in plain.architecture
+
+
+def test_a_pooler_trained_for_another_task_is_no_part_of_the_body(tmp_path: Path) -> None:
+    """It is random in what a classifier's file gives, which users have been warned of for years."""
+    made("vit", tmp_path / "vit")
+    encoder = load_encoder(tmp_path / "vit")
+    assert encoder.load_report is not None
+    assert sorted(encoder.load_report.unexpected) == ["pooler.dense.bias", "pooler.dense.weight"]
+    assert not any("pooler" in name for name in encoder.params)
+
+
+def test_what_the_embedding_does_not_depend_on_never_moves(tmp_path: Path) -> None:
+    made("dinov2", tmp_path / "dinov2")
+    encoder = load_encoder(tmp_path / "dinov2")
+    assert encoder.still == ("body.embeddings.mask_token",)
+    assert not encoder.rule.moves("body.embeddings.mask_token")
+
+
+def test_a_tensor_missing_from_the_folder_is_named(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    made("vit", tmp_path / "vit")
+    path = tmp_path / "vit" / "model.safetensors"
+    tensors = {n: t.clone() for n, t in load_file(path).items()}
+    del tensors["embeddings.cls_token"]
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match=r"first 'embeddings\.cls_token'") as refused:
+        load_encoder(tmp_path / "vit")
+    assert refused.value.code == "missing-tensors"
+
+
+def test_a_model_type_of_code_beside_the_weights_is_refused(tmp_path: Path) -> None:
+    made("vit", tmp_path / "vit")
+    config = json.loads((tmp_path / "vit" / "config.json").read_text())
+    config |= {"model_type": "evil", "auto_map": {"AutoModel": "evil.Model"}}
+    (tmp_path / "vit" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "vit" / "evil.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(CheckpointError, match="never run"):
+        load_encoder(tmp_path / "vit")
+
+
+def test_a_missing_library_is_said_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    from metaprobe.models.foreign import hub
+
+    def absent(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(hub, "import_module", absent)
+    with pytest.raises(CheckpointError, match=r"pip install 'metaprobe\[transformers\]'"):
+        hub.library("transformers")
