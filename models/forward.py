@@ -81,7 +81,7 @@ def looped(body: nn.Module) -> Features:
     """The reference: one call an episode."""
 
     def features(params: Params, images: Tensor) -> Tensor:
-        own = _body_only(params)
+        own = body_only(params)
         return torch.stack(
             [
                 functional_call(body, {n: p[e] for n, p in own.items()}, (images[e],))
@@ -99,7 +99,7 @@ def grouped(body: nn.Module) -> Features:
 
     def features(params: Params, images: Tensor) -> Tensor:
         episodes, rows, channels, height, width = images.shape
-        own = {n: p.flatten(0, 1) for n, p in _body_only(params).items()}
+        own = {n: p.flatten(0, 1) for n, p in body_only(params).items()}
         still = {n: b.repeat(episodes) for n, b in buffers.items() if b.ndim}
         x = images.transpose(0, 1).reshape(rows, episodes * channels, height, width)
         x = x.contiguous(memory_format=torch.channels_last)
@@ -134,7 +134,8 @@ def stack(params: Params, episodes: int) -> Params:
     return {n: p.expand(episodes, *p.shape) for n, p in params.items()}
 
 
-def _body_only(params: Params) -> Params:
+def body_only(params: Params) -> Params:
+    """The parameters of the body, by the names the body itself gives them."""
     return {n.removeprefix("body."): p for n, p in params.items() if n.startswith("body.")}
 
 
