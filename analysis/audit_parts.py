@@ -290,6 +290,15 @@ class Floors(Value):
     shuffled_labels: Interval | None
 
 
+class Gate(Value):
+    """A condition under which the audit was to fail, for one checkpoint, and what came of it."""
+
+    checkpoint: str
+    gate: str
+    passed: bool
+    sentence: str
+
+
 class Environment(Value):
     """The software and device of the run."""
 

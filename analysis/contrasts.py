@@ -3,7 +3,7 @@
     contrast = effect of a − effect of b, episode by episode
 
 for ``meta_init`` (A(θ, T) itself), ``on``, ``off`` and ``interaction``: a difference in
-differences. "a is significant, b is not" is no such comparison. All contrasts reported together
+differences; on request for the other two phases as well. "a is significant, b is not" is no such comparison. All contrasts reported together
 are one family, and Holm's correction runs over it. One checkpoint per method: this compares
 checkpoints, not methods.
 """
@@ -29,7 +29,7 @@ from .statistics import (
 )
 from .verdicts import SESOI, Verdict, verdict
 
-Quantity = Literal["meta_init", "on", "off", "interaction"]
+Quantity = Literal["meta_init", "on", "off", "interaction", "on_task", "off_task"]
 QUANTITIES: tuple[Quantity, ...] = ("meta_init", "on", "off", "interaction")
 
 
@@ -129,6 +129,8 @@ def _signed_bits(one: Measured) -> dict[Quantity, list[tuple[IntArray, IntArray]
         "on": [on],
         "off": [off],
         "interaction": [off, (-on[0], classes_on)],
+        "on_task": [(whole["adapted_on"], classes_on)],
+        "off_task": [(whole["adapted_off"], classes_off)],
     }
 
 

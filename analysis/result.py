@@ -31,6 +31,7 @@ from .audit_parts import (
     Episodes,
     Floors,
     Gallery,
+    Gate,
     HeadAccuracy,
     PerEpisode,
     Phases,
@@ -87,6 +88,7 @@ class Audit(Value):
     rates: Rates | None
     per_episode: PerEpisode
     bits: Bits | None = None
+    gates: tuple[Gate, ...] = ()
     environment: Environment
     run: Run = Run()
 
@@ -153,6 +155,7 @@ class AuditSet(Value):
     )
     audits: Annotated[tuple[Audit, ...], Field(min_length=1)]
     contrasts: tuple[Contrast, ...] = ()
+    gates: tuple[Gate, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

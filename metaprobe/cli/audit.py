@@ -79,6 +79,14 @@ def audit(
     out: Annotated[
         Path | None, typer.Option(help="Folder for audit.json, report and figures.")
     ] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(help="Exit with 1 where this holds, such as 'load.coverage < 1'; repeatable."),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="An earlier audit.json of the same episodes, to be no worse than."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     jobs: Jobs = None,
     cache: Cache = None,
@@ -92,6 +100,8 @@ def audit(
     """
     from ..analysis.audit import AuditSettings, save_audit
     from ..analysis.audit import audit as run
+    from ..analysis.gates import read_gates
+    from ..data.errors import MetaprobeError, printable
     from ..data.files import require_writable
     from ..probes.cells import ProbeSettings
 
@@ -121,6 +131,8 @@ def audit(
         rule=rule,
         adapts=adapts,
     )
+    gates = read_gates(fail_if or [], baseline)
+    gates.check(settings)
     if out is not None:
         require_writable(out)
     sources = load(checkpoints, arch, state_key, allow_partial, trust_code)
@@ -133,10 +145,22 @@ def audit(
             progress=told,
             command=shlex.join(["metaprobe", *sys.argv[1:]]),
         )
+    undecided = None
+    try:
+        result = gates.applied(result)
+    except MetaprobeError as error:  # what was measured is kept all the same
+        undecided = error
     files = save_audit(result, out) if out is not None else []
     if as_json:
         sys.stdout.write(result.to_json())
-        return
-    from ..analysis.terminal import show
+    else:
+        from ..analysis.terminal import show
 
-    show(result, files=[f for f in files if f.suffix in {".html", ".json"}])
+        show(result, files=[f for f in files if f.suffix in {".html", ".json"}])
+    if undecided is not None:
+        raise undecided
+    failed = [gate for gate in result.gates if not gate.passed]
+    for gate in failed:
+        typer.echo(printable(f"gate failed: {gate.checkpoint}: {gate.sentence}"), err=True)
+    if failed:
+        raise typer.Exit(1)
