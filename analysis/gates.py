@@ -18,9 +18,9 @@ from typing import Any, get_args
 import numpy as np
 
 from ..data.errors import MetaprobeError
+from ..probes.phases import CELLS
 from . import audit_parts as parts
 from .contrasts import Measured, Quantity, contrasts
-from .effects import CELLS
 from .expressions import (
     ExpressionError,
     Literally,

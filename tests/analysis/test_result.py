@@ -71,7 +71,7 @@ def test_every_key_of_the_contract_is_there() -> None:
     assert plain["schema"] == "metaprobe.audit/1"
     for effect in plain["effects"].values():
         assert set(effect) >= EFFECT_KEYS
-    assert set(json.loads(as_set(AUDIT).to_json())) == {"schema", "audits", "contrasts"}
+    assert set(json.loads(as_set(AUDIT).to_json())) == {"schema", "audits", "contrasts", "gates"}
 
 
 def test_json_rounds_nothing() -> None:

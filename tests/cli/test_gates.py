@@ -21,14 +21,14 @@ def old(command: Command, tmp_path: Path) -> Path:
     return tmp_path / "old" / "audit.json"
 
 
-def test_a_failed_gate_is_one_line_and_status_one(command: Command, tmp_path: Path, old: Path) -> None:
+def test_a_failed_gate_is_one_line_and_status_one(
+    command: Command, tmp_path: Path, old: Path
+) -> None:
     again = ("audit", NAME, *SMALL, "--cache", tmp_path / "c")
     failing = ("--fail-if", "episodes.n == 24", "--fail-if", "load.coverage < 1")
     done = command(*again, *failing, "--json", "--out", tmp_path / "new")
     assert done.status == 1
-    assert done.err.splitlines() == [
-        f"gate failed: {NAME}: episodes.n == 24 (episodes.n is 24)"
-    ]
+    assert done.err.splitlines() == [f"gate failed: {NAME}: episodes.n == 24 (episodes.n is 24)"]
     found = json.loads(done.out)
     assert [(g["gate"], g["passed"]) for g in found["gates"]] == [
         ("episodes.n == 24", False), ("load.coverage < 1", True),
@@ -46,7 +46,9 @@ def test_every_checkpoint_is_gated(command: Command, tmp_path: Path, old: Path) 
     done = command(*pair, "--baseline", old, "--fail-if", "on.value != baseline.on.value", "--json")
     assert done.status == 1
     [line] = done.err.splitlines()
-    assert line.startswith("gate failed: meta-sgd-glyphs-s1: on.value != baseline.on.value (on.value is ")
+    assert line.startswith(
+        "gate failed: meta-sgd-glyphs-s1: on.value != baseline.on.value (on.value is "
+    )
     assert [g["checkpoint"] for g in json.loads(done.out)["gates"]] == [NAME, "meta-sgd-glyphs-s1"]
 
 
