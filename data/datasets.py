@@ -21,6 +21,7 @@ from .errors import DataError, MetaprobeError
 from .files import write_whole
 from .images import LabelledImages
 from .keys import key_hash
+from .readers.doubts import with_doubts
 from .readers.formats import FORMATS, recognise
 from .readers.options import DEFAULT, ReadOptions
 from .store import default_cache_dir
@@ -30,6 +31,10 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "digits": ("all", "train", "test"),
 }
 """Datasets that need no file, and their splits."""
+
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".zip", ".7z", ".rar")
+"""Endings of files that hold files; none is unpacked here."""
 
 
 def open_dataset(
@@ -61,7 +66,13 @@ def open_dataset(
         return digits(split)
     form, _, path = name.partition(":")
     if path and form in FORMATS:
-        return FORMATS[form].read(Path(path), split, options)
+        return with_doubts(FORMATS[form].read(Path(path), split, options))
+    if Path(name).is_file() and name.lower().endswith(ARCHIVES):
+        raise DataError(
+            f"{name!r} is an archive; unpack it and give its folder, for what lies in it is "
+            "checked as files",
+            code="archive",
+        )
     found = recognise(Path(name))
     if found is None:
         raise DataError(
@@ -70,7 +81,7 @@ def open_dataset(
             f"with FORMAT one of {', '.join(FORMATS)}",
             code="unknown-dataset",
         )
-    return FORMATS[found].read(Path(name), split, options)
+    return with_doubts(FORMATS[found].read(Path(name), split, options))
 
 
 def _glyphs(split: str, cache: Path) -> LabelledImages:

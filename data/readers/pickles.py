@@ -10,6 +10,9 @@ back, and a file that names anything else is refused.
 
 from __future__ import annotations
 
+import io
+import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,8 +114,17 @@ def unpickled(path: Path, options: ReadOptions) -> Any:
     if not path.is_file():
         raise DataError(f"data file {str(path)!r} does not exist", code="missing-file")
     options.require_room(path.stat().st_size, (1, 1, 1), str(path))
-    with path.open("rb") as stream:
+    with _Clipped(io.FileIO(path)) as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # odd escapes in Python 2's text
         return filled_arrays(read_pickle(stream, DATASETS, str(path)).value)
+
+
+class _Clipped(io.BufferedReader):
+    """A file that gives what it has: a count beyond its end takes no memory for what is not there."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = os.fstat(self.fileno()).st_size - self.tell()
+        return super().read(left if size is None or size < 0 else min(size, max(left, 0)))
 
 
 def _text(key: Any) -> str:

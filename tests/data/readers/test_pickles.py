@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,20 @@ def test_a_pickle_larger_than_memory_allows_is_refused_unread(tmp_path: Path) ->
 WHOLE = pickle.dumps(
     {"image_data": IMAGES[:4, :2, :2], "class_dict": {"a": [0, 1], "b": [2, 3]}}, 2
 )
+
+
+@pytest.mark.parametrize("opcode", [b"\x8e", b"\x96", b"\x8d", b"B", b"T", b"X", b"\x8b"])
+def test_a_count_of_bytes_beyond_the_end_takes_no_memory(tmp_path: Path, opcode: bytes) -> None:
+    wide = 8 if opcode in (b"\x8e", b"\x96", b"\x8d") else 4
+    count = (2**46 if wide == 8 else 2**31 - 1).to_bytes(wide, "little")
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x05" + opcode + count + b"few bytes.")
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="damaged"):
+            open_dataset(tmp_path / "a.pkl")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @given(at=st.integers(0, len(WHOLE) - 1), byte=st.integers(0, 255))
