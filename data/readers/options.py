@@ -56,13 +56,21 @@ class ReadOptions:
             DataError: If they would not fit.
         """
         channels, height, width = shape
-        needed = images * channels * height * width
+        product = f"{images:,} images x {channels} x {height} x {width}"
+        self.require_bytes(images * channels * height * width, product, where)
+
+    def require_bytes(self, needed: int, said: str, where: str) -> None:
+        """The same for a number of bytes, said in words.
+
+        Raises:
+            DataError: If they would not fit.
+        """
         most = self.most_bytes if self.most_bytes is not None else memory() * 3 // 4
         if needed > most:
             raise DataError(
-                f"{where!r} needs {images:,} images x {channels} x {height} x {width} = "
-                f"{needed / 2**30:.2f} GiB and {most / 2**30:.2f} GiB are allowed (three quarters "
-                "of this machine's memory); choose a smaller --image-size or another split",
+                f"{where!r} needs {said} = {needed / 2**30:.2f} GiB and {most / 2**30:.2f} GiB are "
+                "allowed (three quarters of this machine's memory); choose a smaller --image-size "
+                "or another split",
                 code="too-large",
             )
 

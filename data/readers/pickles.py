@@ -113,7 +113,8 @@ def unpickled(path: Path, options: ReadOptions) -> Any:
     """
     if not path.is_file():
         raise DataError(f"data file {str(path)!r} does not exist", code="missing-file")
-    options.require_room(path.stat().st_size, (1, 1, 1), str(path))
+    size = path.stat().st_size  # its bytes are held once as they are and once as arrays
+    options.require_bytes(2 * size, f"twice its {size:,} bytes", str(path))
     with _Clipped(io.FileIO(path)) as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # odd escapes in Python 2's text
         return filled_arrays(read_pickle(stream, DATASETS, str(path)).value)
