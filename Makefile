@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-browser check bench results cards docs clean
+.PHONY: demo test test-slow test-browser test-zoo check bench results cards docs clean
 
 .venv/.base: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -33,6 +33,18 @@ test-slow: .venv/.dev
 
 test-browser: .venv/.dev
 	$(BIN)/python -m pytest -m browser
+
+# timm and Lightning need torchvision, and that the full build of torch: an environment apart
+.venv-zoo/.zoo: pyproject.toml
+	@test -x .venv-zoo/bin/python || $(PYTHON) -m venv .venv-zoo
+	@echo "Installing timm, torchvision and Lightning into .venv-zoo (about 5 GB) ..."
+	@.venv-zoo/bin/python -m pip install --quiet --disable-pip-version-check torch==2.14.1 torchvision==0.29.1
+	@.venv-zoo/bin/python -m pip install --quiet --disable-pip-version-check timm lightning
+	@.venv-zoo/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+test-zoo: .venv-zoo/.zoo
+	.venv-zoo/bin/python -m pytest tests/zoo
 
 check: .venv/.dev
 	$(BIN)/ruff check .

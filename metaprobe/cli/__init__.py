@@ -17,6 +17,7 @@ from . import cache, data
 from .audit import audit
 from .convert import convert
 from .embed import embed, probe
+from .inspect import inspect
 from .study import study
 from .train import train
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (audit, train, embed, probe, study, convert):
+for verb in (audit, train, embed, probe, inspect, study, convert):
     app.command()(verb)
 app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")

@@ -1,0 +1,129 @@
+"""`metaprobe inspect`: what a checkpoint holds, without running it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import Arch, Json, NoDraw, StateKey, TrustCode
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ..models.inspect import Inspection
+
+
+def inspect(
+    checkpoint: Annotated[
+        str, typer.Argument(help="A checkpoint file or folder, or a shipped one's name.")
+    ],
+    arch: Arch = None,
+    state_key: StateKey = None,
+    trust_code: TrustCode = False,
+    tensors: Annotated[
+        int, typer.Option("--layers", min=0, help="How many layers of the table are shown.")
+    ] = 40,
+    seed: NoDraw = 0,
+    as_json: Json = False,
+) -> None:
+    """Say what a checkpoint holds: architecture, head, rates, coverage, health, flags.
+
+    Example: metaprobe inspect maml-glyphs-s0
+    """
+    from ..models.inspect import inspect as run
+
+    found = run(checkpoint, arch=arch, state_key=state_key, trust_code=trust_code)
+    if as_json:
+        sys.stdout.write(found.to_json() + "\n")
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(*_screen(found, tensors), sep="\n")
+
+
+def _screen(found: Inspection, most: int) -> list[RenderableType]:
+    """A calm page: facts, then the table, then what is wrong."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    out: list[RenderableType] = [Text(found.path, style="bold"), _facts(found), Text("")]
+    out.append(_table(found, most))
+    notes = [("Refused", found.refusal, "red")] if found.refusal else []
+    notes += [("Flag", sentence, "yellow") for sentence in found.flags]
+    for word, sentence, colour in notes:
+        line = Text(f"{word}: ", style=f"bold {colour}").append(sentence, style="default not bold")
+        out.append(Padding(line, (0, 0)))
+    if not found.unhealthy:
+        out.append(Text("No tensor is NaN, infinite, dead, still or repeated.", style="dim"))
+    return out
+
+
+def _facts(found: Inspection) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+
+    def say(word: str, *sentences: str) -> None:
+        for i, sentence in enumerate(sentences):
+            grid.add_row(word if i == 0 else "", Text(sentence))
+
+    values = sum(row.values for row in found.tensors)
+    size = sum(row.bytes for row in found.tensors)
+    say("File", f"{found.format}, {len(found.tensors)} tensors, {values:,} values, {_size(size)}")
+    say("SHA-256", found.sha256)
+    say("State", found.chosen + (f"; prefix {found.prefix!r} taken off" if found.prefix else ""))
+    say("Network", found.architecture or "unknown")
+    if found.image:
+        image = " x ".join(map(str, found.image))
+        say("Images", f"{image} to {found.embedding_dim} features, norm mode {found.norm}")
+    if found.coverage is not None:
+        say("Coverage", f"{100 * found.coverage:.4g} % of the body's values are in the file")
+    say("Evidence", *found.evidence)
+    say("Assumed", *found.assumed)
+    say("Head", found.head or "none in the file")
+    say("Rates", found.rates or "none")
+    if found.still:
+        say("Stays", f"{len(found.still)} parameters, first {found.still[0]!r}")
+    return grid
+
+
+def _table(found: Inspection, most: int) -> RenderableType:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..models.inspect import by_layer
+
+    layers = by_layer(found.tensors)
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False)
+    table.add_column("Layer", overflow="fold")
+    table.add_column("Tensors", overflow="fold")
+    table.add_column("Values", justify="right", no_wrap=True)
+    table.add_column("Part", no_wrap=True)
+    wrong = any(layer["notes"] for layer in layers)
+    if wrong:
+        table.add_column("Health", overflow="fold")
+    for layer in layers[:most]:
+        row = [
+            Text(layer["layer"]),
+            Text(layer["tensors"]),
+            Text(f"{layer['values']:,}"),
+            Text(layer["part"] or "?", style="" if layer["part"] else "dim"),
+        ]
+        table.add_row(*row, *([Text(layer["notes"], style="yellow")] if wrong else []))
+    if len(layers) > most:
+        table.add_row(Text(f"… {len(layers) - most} more layers; --layers shows them", style="dim"))
+    return table
+
+
+def _size(count: int) -> str:
+    """Bytes in the unit that reads best."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
