@@ -42,7 +42,7 @@ def main(arrays: str, out: str, steps: int) -> None:
         rows = torch.randint(len(images), (128,))
         loss = nn.functional.cross_entropy(net(images[rows]), labels[rows])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     if not steps:
         net(images[:512])  # running statistics, as any network has that was ever run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from metaprobe.models.foreign.hub import quiet_transformers
 QUICK = AuditSettings(episodes=20, query=5, steps=2, resize=True)
 
 
-def audited(encoder: Encoder, settings: AuditSettings = QUICK, **changes: object) -> Audit:
+def audited(encoder: Encoder, settings: AuditSettings = QUICK, **changes: Any) -> Audit:
     result = audit(encoder, settings, **changes)
     assert isinstance(result, Audit)
     return result

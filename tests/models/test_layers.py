@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import takewhile
+from typing import Any
 
 import pytest
 import torch
@@ -52,7 +53,7 @@ def test_a_tap_gives_what_a_network_cut_there_gives(layer: str, pool: str) -> No
 @pytest.mark.parametrize("name", ["conv4", "resnet12", "resnet10"])
 @pytest.mark.parametrize("norm", ["batch", "running", "support"])
 def test_grouped_features_equal_looped_ones(name: str, norm: NormMode) -> None:
-    arch = {"name": name, "filters": 4} if name == "conv4" else {"name": name}
+    arch: dict[str, Any] = {"name": name, "filters": 4} if name == "conv4" else {"name": name}
     if name == "resnet12":
         arch["widths"] = [4, 4, 6, 6]
     body, params = prepared(build_backbone(arch), norm)
@@ -74,7 +75,7 @@ def test_an_output_that_a_later_layer_overwrites_is_kept_as_it_was() -> None:
     hasty.load_state_dict(plain.state_dict())
     for way in ("loop", "grouped"):
         body, params = prepared(hasty)
-        found = layer_features(body, [Tap("0", "flatten")], way)(params, images(1, 6))  # type: ignore[arg-type]
+        found = layer_features(body, [Tap("0", "flatten")], way)(params, images(1, 6))
         assert (found["0:flatten"] < 0).any()
 
 

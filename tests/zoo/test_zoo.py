@@ -39,11 +39,14 @@ def normalised(x: Tensor, cfg: Any) -> Tensor:
 
 @pytest.mark.parametrize(
     ("name", "width"),
-    [("resnet18", 512), ("mobilenetv3_small_100", 1024), ("convnext_atto", 320), ("resnet10t", 512)],
+    [
+        ("resnet18", 512),
+        ("mobilenetv3_small_100", 1024),
+        ("convnext_atto", 320),
+        ("resnet10t", 512),
+    ],
 )
-def test_a_file_of_timm_gives_what_its_head_receives(
-    name: str, width: int, tmp_path: Path
-) -> None:
+def test_a_file_of_timm_gives_what_its_head_receives(name: str, width: int, tmp_path: Path) -> None:
     network = warmed(timm.create_model(name, num_classes=7))
     torch.save(network.state_dict(), tmp_path / "net.pth")
     encoder = load_encoder(tmp_path / "net.pth", arch=f"timm/{name},image=64".replace(",", ":", 1))
@@ -117,14 +120,10 @@ def test_torchvisions_resnet18_is_recognised_without_torchvision(tmp_path: Path)
     built_in = load_encoder(tmp_path / "resnet18.pth")
     assert built_in.architecture["name"] == "resnet18"
     assert built_in.shape == (3, 224, 224)
-    theirs = load_encoder(
-        tmp_path / "resnet18.pth", arch="torchvision/resnet18:normalise=imagenet"
-    )
+    theirs = load_encoder(tmp_path / "resnet18.pth", arch="torchvision/resnet18:normalise=imagenet")
     sample = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
-        torch.testing.assert_close(
-            built_in.body(sample), theirs.body(sample), rtol=1e-4, atol=1e-5
-        )
+        torch.testing.assert_close(built_in.body(sample), theirs.body(sample), rtol=1e-4, atol=1e-5)
 
 
 def test_a_checkpoint_of_lightning_is_read(tmp_path: Path) -> None:

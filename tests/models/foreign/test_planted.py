@@ -6,7 +6,7 @@ Two libraries shipped such encoders: one built a random projection where a head 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +23,7 @@ Planted = Callable[[Callable[[], nn.Module]], str]
 
 
 @pytest.fixture
-def planted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Planted]:
+def planted(monkeypatch: pytest.MonkeyPatch) -> Planted:
     """Puts a class where ``--arch theirs:network`` finds it."""
 
     def plant(build: Callable[[], nn.Module]) -> str:
