@@ -21,6 +21,7 @@ from ..data.errors import MetaprobeError
 from ..probes.phases import CELLS
 from . import audit_parts as parts
 from .contrasts import Measured, Quantity, contrasts
+from .expression_parser import parse
 from .expressions import (
     ExpressionError,
     Literally,
@@ -30,7 +31,6 @@ from .expressions import (
     comparisons,
     decide,
     names,
-    parse,
     path_text,
 )
 from .gate_paths import check_path, resolved, value_at

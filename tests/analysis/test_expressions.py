@@ -10,16 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metaprobe.analysis.expression_parser import DEEPEST, LONGEST, parse
 from metaprobe.analysis.expressions import (
-    DEEPEST,
-    LONGEST,
     ExpressionError,
     Named,
     Node,
     Scalar,
     decide,
     names,
-    parse,
     path_text,
 )
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from metaprobe.analysis.audit_parts import Bits, packed
-from metaprobe.analysis.expressions import names, parse
+from metaprobe.analysis.expression_parser import parse
+from metaprobe.analysis.expressions import names
 from metaprobe.analysis.gate_paths import check_path, known_paths
 from metaprobe.analysis.gates import GateError, read_gates
 from metaprobe.analysis.planning import AuditSettings
