@@ -58,3 +58,16 @@ def test_every_shipped_checkpoint_has_a_card_that_names_its_bytes() -> None:
         assert path.stat().st_size < 1_000_000
         card = (ROOT / "checkpoints" / f"{name}.md").read_text(encoding="utf-8")
         assert read_checkpoint(name).sha256 in card, "run: make cards"
+
+
+def test_every_kind_of_checkpoint_names_a_test_that_exists() -> None:
+    page = (ROOT / "docs" / "checkpoints.md").read_text(encoding="utf-8")
+    named = re.findall(r"\[([\w ]+)\]\((\.\./tests/[\w/]+\.py)\)", page)
+    assert len(named) > 35
+    for words, path in named:
+        source = (ROOT / "docs" / path).read_text(encoding="utf-8")
+        assert f"\ndef test_{words.replace(' ', '_')}(" in source, f"{path}: {words}"
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    headers = [line for line in rows if line.endswith("| test |")]
+    assert len(headers) == 3
+    assert all("/tests/" in line for line in rows if line not in headers)

@@ -1,0 +1,158 @@
+"""Every format and every code base goes through a whole audit, of the smallest size there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from metaprobe.analysis.audit import audit
+from metaprobe.analysis.result import Audit
+from metaprobe.models.encoder import load_encoder
+
+from . import learners as of
+from .test_transformers import arch_of, made
+
+State = dict[str, torch.Tensor]
+
+
+def audited(path: Path, arch: str | None = None) -> Audit:
+    found = audit(
+        load_encoder(path, arch=arch), data="digits", episodes=2, query=2, steps=2, resize=True
+    )
+    assert isinstance(found, Audit)
+    assert found.checkpoint.load_report["coverage"] == 1
+    assert found.checkpoint.strip_report["equals_head_input"]
+    assert found.checkpoint.strip_report["constructions_agree"]
+    assert found.bits is not None
+    return found
+
+
+def as_safetensors(state: State, path: Path) -> None:
+    save_file({n: t.clone().contiguous() for n, t in state.items()}, path)
+
+
+def nested(*keys: str) -> Callable[[State, Path], None]:
+    def write(state: State, path: Path) -> None:
+        held: Any = state
+        for key in reversed(keys):
+            held = {key: held, "epoch": 3}
+        torch.save(held, path)
+
+    return write
+
+
+def as_legacy(state: State, path: Path) -> None:
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+
+
+def wrapped(state: State, path: Path) -> None:
+    torch.save({f"_orig_mod.module.{n}": t for n, t in state.items()}, path)
+
+
+@pytest.mark.parametrize(
+    ("ending", "write", "form"),
+    [
+        ("safetensors", as_safetensors, "safetensors"),
+        ("pt", torch.save, "torch-zip"),
+        ("pth", as_legacy, "torch-legacy"),
+        ("bin", torch.save, "torch-zip"),
+        ("ckpt", nested("state_dict"), "torch-zip"),
+        ("model", nested("model"), "torch-zip"),
+        ("msd", nested("model_state_dict"), "torch-zip"),
+        ("params", nested("params"), "torch-zip"),
+        ("teacher", nested("teacher"), "torch-zip"),
+        ("encoder", nested("checkpoint", "encoder"), "torch-zip"),
+        ("wrapped", wrapped, "torch-zip"),
+    ],
+)
+def test_every_format_of_file_is_audited(
+    tmp_path: Path, ending: str, write: Callable[[State, Path], None], form: str
+) -> None:
+    state = of.seeded(of.Knagg).state_dict()
+    write(state, tmp_path / f"net.{ending}")
+    found = audited(tmp_path / f"net.{ending}")
+    assert found.checkpoint.format == form
+    if write is wrapped:
+        assert found.checkpoint.load_report["prefix"] == "_orig_mod.module."
+
+
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "resnet", "convnext", "swin"])
+def test_every_folder_of_transformers_is_audited(tmp_path: Path, kind: str) -> None:
+    made(kind, tmp_path / kind, classes=7)
+    found = audited(tmp_path / kind, arch_of(kind))
+    assert found.checkpoint.format == "safetensors-folder"
+
+
+def test_a_folder_of_shards_is_audited(tmp_path: Path) -> None:
+    made("vit", tmp_path / "vit", classes=7, shard="30KB")
+    assert len(list((tmp_path / "vit").glob("model-*.safetensors"))) > 1
+    assert audited(tmp_path / "vit").checkpoint.architecture.startswith("transformers(model=vit")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "build",
+    [
+        of.L2LCNN4, of.L2LOmniglot, of.Torchmeta, of.MetaVGG, of.MAMLpp, of.BOIL, of.LibFewShot,
+        of.Knagg, of.CloserLook, of.ResNet12, of.ResNet18,
+    ],
+)  # fmt: skip
+def test_every_code_base_is_audited(tmp_path: Path, build: Any) -> None:
+    torch.save(of.seeded(build).state_dict(), tmp_path / "net.pt")
+    found = audited(tmp_path / "net.pt")
+    learned = build is of.MAMLpp
+    assert (found.rule.name == "lslr-steps") is learned
+    assert (found.rates is not None) is learned
+
+
+@pytest.mark.parametrize("build", [of.L2LOmniglot])
+def test_meta_sgd_of_learn2learn_is_audited_with_its_rates(tmp_path: Path, build: Any) -> None:
+    torch.save(of.L2LMetaSGD(of.seeded(build), lr=0.02).state_dict(), tmp_path / "net.pt")
+    found = audited(tmp_path / "net.pt")
+    assert found.rule.name == "meta-sgd"
+    assert found.rates is not None
+    assert found.rates.overall.mean == pytest.approx(0.02, rel=1e-5)
+
+
+def test_step_sizes_beside_a_network_are_audited(tmp_path: Path) -> None:
+    network = of.seeded(of.Torchmeta, filters=8)
+    sizes = {n: torch.full((), 0.1) for n, _ in network.named_parameters()}
+    torch.save({"model": network.state_dict(), "step_size": sizes}, tmp_path / "model.th")
+    found = audited(tmp_path / "model.th")
+    assert found.rule.name == "lslr"
+    assert found.rates is not None
+    assert found.rates.overall.mean == pytest.approx(0.1, rel=1e-5)
+
+
+def cbfinn(filters: int = 8, ways: int = 5) -> tuple[State, of.Learner]:
+    """cbfinn/maml's weights by its names and in its layouts, and the same network in PyTorch."""
+    network = of.seeded(of.Torchmeta, ways=ways, filters=filters, channels=3, side=84)
+    state: State = {}
+    for i in range(4):
+        block = network.features[i]
+        state[f"conv{i + 1}"] = block.conv.weight.detach().permute(2, 3, 1, 0).contiguous()
+        state[f"b{i + 1}"] = block.conv.bias.detach()
+        state[f"{i}/gamma"], state[f"{i}/beta"] = (
+            block.norm.weight.detach(),
+            block.norm.bias.detach(),
+        )
+    flat = network.classifier.weight.detach().reshape(ways, filters, 5, 5)
+    state["w5"] = flat.permute(2, 3, 1, 0).reshape(25 * filters, ways).contiguous()
+    state["b5"] = network.classifier.bias.detach()
+    return state, network
+
+
+def test_weights_in_the_layout_of_the_first_maml_are_turned(tmp_path: Path) -> None:
+    state, network = cbfinn()
+    torch.save(state, tmp_path / "maml.pt")
+    encoder = load_encoder(tmp_path / "maml.pt")
+    assert encoder.shape == (3, 84, 84)
+    sample = torch.rand(3, 3, 84, 84)
+    with torch.no_grad():
+        logits = encoder.body(sample) @ encoder.head["head.weight"].T + encoder.head["head.bias"]
+        torch.testing.assert_close(logits, network(sample), rtol=1e-4, atol=1e-5)
