@@ -83,6 +83,7 @@ STYLE: dict[Any, Any] = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,
     "svg.hashsalt": "metaprobe",
 }
 

@@ -7,7 +7,6 @@ state knows about. Colours, markers and lines mean the same in all four (``figur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO, StringIO
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,6 +17,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ..data.files import write_together
+from .figure_files import figure_bytes, in_formats
 from .figure_parts import (
     BAND,
     FORMULAS,
@@ -201,7 +201,7 @@ def drawable(audits: AuditSet) -> tuple[str, ...]:
 
 
 def save_figures(audits: AuditSet, directory: Path | str) -> list[Path]:
-    """Writes each figure as ``NAME.png`` (200 dpi) and ``NAME.svg``; the same bytes each time.
+    """Writes each figure as ``NAME.png`` (200 dpi), ``.svg`` and ``.pdf``; the same bytes each time.
 
     Raises:
         MetaprobeError: The folder cannot be written.
@@ -211,24 +211,13 @@ def save_figures(audits: AuditSet, directory: Path | str) -> list[Path]:
 
 
 def figure_files(audits: AuditSet) -> dict[str, bytes]:
-    """Each figure as ``NAME.png`` (200 dpi) and ``NAME.svg``; the same bytes each time."""
+    """Each figure as ``NAME.png`` (200 dpi), ``.svg`` and ``.pdf``; the same bytes each time."""
     files: dict[str, bytes] = {}
     for name in drawable(audits):
-        figure = FIGURES[name](audits)
-        for suffix, metadata in (("png", {"Software": None}), ("svg", SVG_METADATA)):
-            out = BytesIO()
-            with style():
-                figure.savefig(out, format=suffix, dpi=200, metadata=metadata)
-            files[f"{name}.{suffix}"] = out.getvalue()
+        files |= in_formats(FIGURES[name](audits), name)
     return files
-
-
-SVG_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 def svg_text(figure: Figure) -> str:
     """The figure as SVG text, transparent, the same each time."""
-    out = StringIO()
-    with style():
-        figure.savefig(out, format="svg", metadata=SVG_METADATA, transparent=True)
-    return out.getvalue()
+    return figure_bytes(figure, "svg", transparent=True).decode()

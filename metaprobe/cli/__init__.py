@@ -18,6 +18,7 @@ from .audit import audit
 from .convert import convert
 from .embed import embed, probe
 from .inspect import inspect
+from .map import map_
 from .study import study
 from .train import train
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 for verb in (audit, train, embed, probe, inspect, study, convert):
     app.command()(verb)
+app.command("map")(map_)
 app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")
 

@@ -81,7 +81,7 @@ def test_a_figure_looks_the_same_whatever_the_user_has_set() -> None:
 def test_saving_gives_pictures_for_print_and_the_same_bytes_each_time(tmp_path: Path) -> None:
     first, second = (save_figures(SETS[1], tmp_path / name) for name in "ab")
     assert [p.name for p in first] == [
-        f"{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")
+        f"{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg", "pdf")
     ]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()

@@ -1,0 +1,1 @@
+"""Maps of features: two dimensions, their distortion, exports and one interactive page."""
