@@ -75,7 +75,11 @@ class Encoder:
     @property
     def architecture_text(self) -> str:
         """The architecture in one word, such as ``conv4(filters=32)``."""
-        said = {k: v for k, v in self.architecture.items() if k not in ("name", "config")}
+        said = {
+            k: v
+            for k, v in self.architecture.items()
+            if k not in ("name", "config", "code", "expects")
+        }
         rest = ", ".join(f"{k}={v}" for k, v in said.items() if v not in ("", None))
         return f"{self.architecture['name']}({rest})"
 
@@ -143,7 +147,7 @@ def load_encoder(
     32
     """
     checkpoint = None
-    if arch is None and state_key is None and not find_checkpoint(source).is_dir():
+    if state_key is None and not find_checkpoint(source).is_dir():  # ours say what they are
         checkpoint = _own(source)
     if checkpoint is not None:
         return _from_own(checkpoint)

@@ -201,6 +201,8 @@ def strip(
         )
     width = int(out.shape[1])
     outputs, expected = (int(n) for n in head["weight"].shape) if head else (0, width)
+    if not head:  # a library may say what its head would take
+        expected = int(architecture.get("expects") or width)
     report = StripReport(
         head=f"linear, {expected} to {outputs}" if head else "none in the file",
         outputs=outputs,

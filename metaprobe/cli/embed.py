@@ -9,12 +9,16 @@ import typer
 
 from .options import (
     SOURCE,
+    Arch,
     Cache,
     ImageSize,
     Json,
     MaxUnreadable,
     NoCache,
     NoDraw,
+    StateKey,
+    TrustCode,
+    load,
     open_store,
     progress,
     say,
@@ -23,6 +27,7 @@ from .options import (
 if TYPE_CHECKING:
     from ..data.embeddings import Embeddings
     from ..data.images import LabelledImages
+    from ..models.encoder import Encoder
 
 
 def embed(
@@ -35,6 +40,9 @@ def embed(
     out: Annotated[
         Path | None, typer.Option(help="Also write the embeddings to this .npz.")
     ] = None,
+    arch: Arch = None,
+    state_key: StateKey = None,
+    trust_code: TrustCode = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     cache: Cache = None,
     no_cache: NoCache = False,
@@ -54,7 +62,8 @@ def embed(
     if out is not None:
         require_writable(out.parent)
     sizes = (image_size, max_unreadable)
-    rows, images = _embedded(checkpoint, data, split, sizes, resize, device, cache, no_cache)
+    [encoder] = load([checkpoint], arch, state_key, False, trust_code)
+    rows, images = _embedded(encoder, data, split, sizes, resize, device, cache, no_cache)
     if out is not None:
         buffer = io.BytesIO()
         np.savez(buffer, features=rows.features, ids=rows.ids, labels=rows.labels)
@@ -88,6 +97,9 @@ def probe(
     resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
     image_size: ImageSize = None,
     max_unreadable: MaxUnreadable = 0.0,
+    arch: Arch = None,
+    state_key: StateKey = None,
+    trust_code: TrustCode = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     cache: Cache = None,
     no_cache: NoCache = False,
@@ -101,10 +113,11 @@ def probe(
     from ..probes.votes import knn_accuracies
 
     sizes = (image_size, max_unreadable)
-    known, images = _embedded(checkpoint, data, reference, sizes, resize, device, cache, no_cache)
+    [encoder] = load([checkpoint], arch, state_key, False, trust_code)
+    known, images = _embedded(encoder, data, reference, sizes, resize, device, cache, no_cache)
     asked = known
     if target is not None and target != reference:
-        asked, other = _embedded(checkpoint, data, target, sizes, resize, device, cache, no_cache)
+        asked, other = _embedded(encoder, data, target, sizes, resize, device, cache, no_cache)
         _same_classes(images, other)
     found = knn_accuracies(
         known.features,
@@ -129,7 +142,7 @@ def probe(
 
 
 def _embedded(
-    checkpoint: str,
+    encoder: Encoder,
     source: str,
     split: str,
     sizes: tuple[int | None, float],
@@ -142,10 +155,8 @@ def _embedded(
     from ..data.datasets import open_dataset
     from ..data.fit import fit_images
     from ..data.readers.options import ReadOptions
-    from ..models.encoder import load_encoder
     from ..probes.embed import embed as run
 
-    encoder = load_encoder(checkpoint)
     with progress("shards") as told:
         options = ReadOptions(*sizes, progress=told)
         found = open_dataset(source, split, options=options)

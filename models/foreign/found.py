@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -32,8 +32,6 @@ class Found:
         assumed: What no tensor shows, and what was taken instead.
         norm: Whose statistics its norms use; None for those it stores, where it does.
         head_name: The head's layer in the file.
-        order: The body's and the head's parameters as the file's network lists them, under
-            our names; empty where that is not known.
     """
 
     architecture: Mapping[str, Any]
@@ -46,4 +44,3 @@ class Found:
     assumed: tuple[str, ...] = ()
     norm: NormMode | None = None
     head_name: str = ""
-    order: tuple[str, ...] = field(default=())

@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -139,6 +141,17 @@ def library(name: str) -> Any:
             f"this needs {name}, which is not installed; pip install 'metaprobe[{extra}]'",
             code="missing-extra",
         ) from error
+
+
+def version_of(name: str) -> str:
+    """The version of a library: another may compute other features from the same weights."""
+    return str(library(name).__version__)
+
+
+def code_of(factory: str) -> str:
+    """Hash of the file a factory stands in: other code is another network."""
+    place = getattr(import_module(factory.partition(":")[0]), "__file__", None)
+    return sha256(Path(place).read_bytes()).hexdigest() if place else "not in a file"
 
 
 @contextmanager

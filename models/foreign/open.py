@@ -14,10 +14,12 @@ from .ask import Ask
 from .found import IMAGENET, Found
 from .guess import guess
 from .hub import (
+    code_of,
     construct,
     last_linear,
     quiet_transformers,
     transformers_config,
+    version_of,
 )
 from .structure import COUNTER
 
@@ -77,6 +79,7 @@ def _transformers(raw: RawCheckpoint, tensors: Mapping[str, Tensor], ask: Ask) -
         "name": "transformers",
         "model": settings["model_type"],
         "config": {k: v for k, v in settings.items() if k != "auto_map"},
+        "version": version_of("transformers"),
         "outputs": int(config.num_labels) if classifies else 0,
         "head": "",
         "pool": "head",
@@ -143,6 +146,11 @@ def _library(
     architecture: dict[str, Any] = {
         "name": ask.kind,
         "model": ask.name,
+        **(
+            {"code": code_of(ask.name)}
+            if ask.kind == "factory"
+            else {"version": version_of(ask.kind)}
+        ),
         "outputs": outputs,
         "channels": _channels(tensors),
         "head": "",
@@ -173,6 +181,7 @@ def _library(
     width = getattr(network, "head_hidden_size", None)
     if isinstance(width, int):
         evidence.append(f"timm says that its head takes {width} values")
+        architecture["expects"] = width
     assumed: list[str] = []
     own = config.get("pretrained_cfg")
     words = own if isinstance(own, dict) else cfg if isinstance(cfg, dict) else {}

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from metaprobe.models.adapt import Order, adapt
+from metaprobe.models.build import build_body
 from metaprobe.models.forward import (
     Params,
     Way,
@@ -20,6 +21,7 @@ from metaprobe.models.forward import (
     stack,
 )
 from metaprobe.models.learners import MetaBatch, adapted_loss
+from metaprobe.models.norms import with_norm
 from metaprobe.models.rules import Rule
 
 from .networks import (
@@ -210,3 +212,18 @@ def test_stacked_parameters_lead_their_gradients_back_to_the_one_original() -> N
     (stacked * weights).sum().backward()
     assert p.grad is not None
     assert p.grad.tolist() == [18.0, 22.0, 26.0]
+
+
+def test_images_are_normalised_alike_in_groups_and_in_a_loop() -> None:
+    """Side by side as channels, every episode has the same mean and spread taken off."""
+    statistics = {"mean": [0.2, 0.4, 0.6], "std": [0.5, 0.6, 0.7]}
+    plain = {"name": "conv4", "filters": 4, "channels": 3}
+    body = with_norm(build_body({**plain, **statistics}, seed=1).double(), "batch")
+    bare = with_norm(build_body(plain, seed=1).double(), "batch")
+    images = torch.rand(3, 5, 3, 16, 16, dtype=torch.float64)
+    params = stack({f"body.{n}": p.detach() for n, p in body.named_parameters()}, 3)
+    mean, std = (torch.tensor(v, dtype=torch.float64)[:, None, None] for v in statistics.values())
+    expected = features_of(bare, "loop")(params, (images - mean) / std)
+    for way in ("loop", "grouped"):
+        found = features_of(body, way)(params, images)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
