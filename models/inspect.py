@@ -184,6 +184,10 @@ def _rates(raw: RawCheckpoint, encoder: Encoder | None) -> str | None:
 
 def _rows(raw: RawCheckpoint, encoder: Encoder | None) -> tuple[Row, ...]:
     parts = _parts(raw, encoder)
+    kept = split_rates(raw.repaired)[0]
+    network = {
+        n for n, new in raw.repair.names.items() if new in kept and not n.startswith("rates.")
+    }
     return tuple(
         Row(
             name=name,
@@ -192,7 +196,7 @@ def _rows(raw: RawCheckpoint, encoder: Encoder | None) -> tuple[Row, ...]:
             values=tensor.numel(),
             bytes=tensor.nbytes,
             part=parts.get(name, ""),
-            notes=tuple(_notes(name, tensor)),
+            notes=tuple(_notes(name, tensor, name in network)),
         )
         for name, tensor in sorted(raw.tensors.items(), key=lambda item: natural(item[0]))
     )
@@ -232,8 +236,8 @@ def _of_head(name: str, encoder: Encoder) -> bool:
     return isinstance(head, str) and bool(head) and name.startswith(f"{head}.")
 
 
-def _notes(name: str, tensor: Tensor) -> list[str]:
-    """What is wrong with one tensor."""
+def _notes(name: str, tensor: Tensor, weighs: bool) -> list[str]:
+    """What is wrong with one tensor; rates may be alike, weights may not."""
     if not tensor.is_floating_point() or not tensor.numel():
         return []
     wide = tensor.float()
@@ -245,7 +249,7 @@ def _notes(name: str, tensor: Tensor) -> list[str]:
         still = int((wide < STILL).sum())
         if still:
             notes.append(f"{still} of {wide.numel()} channels never vary")
-    elif wide.ndim >= 2 and len(wide) > 1:
+    elif weighs and wide.ndim >= 2 and len(wide) > 1:
         rows = wide.reshape(len(wide), -1)
         dead = int((rows == 0).all(dim=1).sum())
         if dead:

@@ -48,7 +48,7 @@ def _screen(found: Inspection, most: int) -> list[RenderableType]:
     from rich.padding import Padding
     from rich.text import Text
 
-    out: list[RenderableType] = [Text(found.path, style="bold"), _facts(found), Text("")]
+    out: list[RenderableType] = [Text(found.path, style="bold"), _facts(found)]
     out.append(_table(found, most))
     notes = [("Refused", found.refusal, "red")] if found.refusal else []
     notes += [("Flag", sentence, "yellow") for sentence in found.flags]
