@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .analysis.audit import AuditSettings, audit
+    from .analysis.comparison import compare
     from .analysis.result import Audit
     from .data.datasets import open_dataset
     from .data.embeddings import Embeddings
@@ -43,6 +44,7 @@ __all__ = [
     "Store",
     "adapt",
     "audit",
+    "compare",
     "draw_episodes",
     "extract",
     "load_encoder",
@@ -63,6 +65,7 @@ _HOME = {
     "Store": "data.store",
     "adapt": "models.adapt",
     "audit": "analysis.audit",
+    "compare": "analysis.comparison",
     "draw_episodes": "data.episodes",
     "extract": "probes.extract",
     "load_encoder": "models.encoder",

@@ -15,6 +15,7 @@ import typer
 
 from . import cache, data
 from .audit import audit
+from .compare import compare
 from .convert import convert
 from .embed import embed, probe
 from .inspect import inspect
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (audit, train, embed, probe, inspect, study, convert):
+for verb in (audit, train, embed, probe, compare, inspect, study, convert):
     app.command()(verb)
 app.command("map")(map_)
 app.add_typer(cache.app, name="cache")

@@ -1,0 +1,106 @@
+"""Comparisons drawn: layer against layer beside their nulls, and the images at odds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from .figure_parts import INK, OFF, ON, QUIET, WIDTH, new_figure, short, style
+from .maps.marks import thumbnail
+from .similarity import named
+
+if TYPE_CHECKING:
+    from .comparison import Comparison
+
+SHOWN = 5
+"""Neighbours of an image that are shown."""
+
+
+def heat_maps(found: Comparison) -> Figure:
+    """A row for each pair of encoders, a column for each measure; the null below each value."""
+    table = found.table()
+    measures = list(dict.fromkeys(table["measure"]))
+    tallest = max(len(layers) for layers in found.layers)
+    with style():
+        figure = new_figure(len(found.agreements) * (1.3 + 0.52 * tallest))
+        grid = figure.subplots(len(found.agreements), len(measures), squeeze=False)
+        for one, line in zip(found.agreements, grid, strict=True):
+            for measure, axis in zip(measures, line, strict=True):
+                here = table[(table.a == one.a) & (table.b == one.b) & (table.measure == measure)]
+                rows, columns = (list(dict.fromkeys(here[c])) for c in ("layer_a", "layer_b"))
+                value, null = (
+                    here[c].to_numpy(dtype=float).reshape(len(rows), len(columns))
+                    for c in ("value", "null_mean")
+                )
+                words = np.array(
+                    [
+                        [f"{_plain(v)}\n({_plain(n)})" for v, n in zip(vs, ns, strict=True)]
+                        for vs, ns in zip(value, null, strict=True)
+                    ]
+                )
+                declared = named(measure)
+                low, high = (0.0, 1.0) if np.isfinite(declared.high) else (0.0, None)
+                sns.heatmap(
+                    value, annot=words, fmt="", vmin=low, vmax=high, cmap="cividis", cbar=False,
+                    annot_kws={"fontsize": 7}, linewidths=0.6, ax=axis,
+                    xticklabels=[short(c, 12) for c in columns],
+                    yticklabels=[short(r, 12) for r in rows],
+                )  # fmt: skip
+                axis.set_title(short(declared.title.partition(" (")[0], 30))
+                axis.set_xlabel(short(one.b, 40))
+                axis.set_ylabel(short(one.a, 24))
+                axis.tick_params(labelsize=7.5, length=0)
+                axis.tick_params(axis="x", rotation=0)
+                axis.tick_params(axis="y", rotation=0)
+        figure.supxlabel("in brackets: the mean of permuted rows", fontsize=7.8, color=QUIET)
+    return figure
+
+
+def disagreements(found: Comparison, many: int = 6) -> Figure:
+    """The images whose neighbours differ most, with their nearest under either encoder.
+
+    A thick blue frame is an image of the same class, a thin dashed orange one of another.
+    """
+    one = found.agreements[0]
+    worst, labels = one.worst(many), found.images.labels
+    with style():
+        figure = new_figure(0.9 + len(worst) * WIDTH / 14)
+        grid = figure.subplots(len(worst), 2 * SHOWN + 2, squeeze=False)
+        for image, line in zip(worst, grid, strict=True):
+            shown = [image, *one.near[0, image, :SHOWN], -1, *one.near[1, image, :SHOWN]]
+            for place, (row, axis) in enumerate(zip(shown, line, strict=True)):
+                if row < 0:
+                    axis.axis("off")
+                    continue
+                axis.imshow(thumbnail(found.images.images[row]), interpolation="nearest")
+                axis.set_xticks([])
+                axis.set_yticks([])
+                same = labels[row] == labels[image]
+                for side in axis.spines.values():
+                    side.set(
+                        visible=True, linewidth=2.2 if same else 1.1, capstyle="butt",
+                        color=INK if not place else ON if same else OFF,
+                        linestyle="-" if same else (0, (3, 2)),
+                    )  # fmt: skip
+            line[0].set_ylabel(
+                f"{100 * one.kept[image]:.0f} %", rotation=0, ha="right", va="center", fontsize=7.5
+            )
+        for place, words in ((0, "image"), (1, f"nearest by {short(one.a, 60)}"),
+                             (SHOWN + 2, f"nearest by {short(one.b, 60)}")):  # fmt: skip
+            title = grid[0, place].set_title(words, fontsize=8)
+            # else the first column grows as wide as its title
+            title.set_in_layout(False)
+        figure.supxlabel(
+            f"left: share of {found.k} neighbours both name · thick blue: same class · thin dashed "
+            "orange: another",
+            fontsize=7.8, color=QUIET,
+        )  # fmt: skip
+    return figure
+
+
+def _plain(value: float) -> str:
+    """Two digits, and no zero with a sign."""
+    return f"{value + 0.0 if abs(value) >= 0.005 else 0.0:.2f}".replace("-", "−")
