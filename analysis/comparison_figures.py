@@ -88,11 +88,13 @@ def disagreements(found: Comparison, many: int = 6) -> Figure:
             line[0].set_ylabel(
                 f"{100 * one.kept[image]:.0f} %", rotation=0, ha="right", va="center", fontsize=7.5
             )
-        for place, words in ((0, "image"), (1, f"nearest by {short(one.a, 60)}"),
-                             (SHOWN + 2, f"nearest by {short(one.b, 60)}")):  # fmt: skip
-            title = grid[0, place].set_title(words, fontsize=8)
-            # else the first column grows as wide as its title
-            title.set_in_layout(False)
+        grid[0, 0].set_title("image", fontsize=8)
+        for place, name in ((1, one.a), (SHOWN + 2, one.b)):
+            heading = grid[0, place].annotate(
+                f"nearest by {short(name, 60)}", (0, 1), (0, 8), xycoords="axes fraction",
+                textcoords="offset points", fontsize=8, fontweight="bold",
+            )  # fmt: skip
+            heading.set_in_layout(False)  # else its column grows as wide as the words
         figure.supxlabel(
             f"left: share of {found.k} neighbours both name · thick blue: same class · thin dashed "
             "orange: another",

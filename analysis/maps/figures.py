@@ -72,7 +72,7 @@ def _dataset(drawn: Map, layouts: Sequence[LayoutName]) -> Figure:
 
 def _phases(drawn: Map, layouts: Sequence[LayoutName]) -> Figure:
     kinds = legend_of(drawn.rows)
-    lines = [(name, e) for name in layouts for e in drawn.episodes]
+    lines: list[tuple[LayoutName, int]] = [(name, e) for name in layouts for e in drawn.episodes]
     figure = new_figure(1.3 + 3.75 * len(lines))
     grid = figure.subplots(len(lines), 2, squeeze=False)
     for (name, episode), pair in zip(lines, grid, strict=True):

@@ -152,7 +152,7 @@ def _umap(
         model = umap.UMAP(
             n_neighbors=indices.shape[1] - (indices.shape[1] == len(rows)),
             precomputed_knn=(indices, distances, None),
-            init=start,
+            init=start,  # pyright: ignore[reportArgumentType]  # an array will do
             min_dist=APART if len(rows) < FEW else CLOSE,
             random_state=seed,
             n_jobs=1,

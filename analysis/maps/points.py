@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,7 +198,7 @@ def _joined(measurement: Measurement, parts: Sequence[_Rows], computed: int) -> 
     data = (measurement.data, measurement.off_data)
     same = data[0].fingerprint == data[1].fingerprint
     shift = 0 if same else len(data[0].classes)
-    columns: dict[str, list[NDArray[np.generic]]] = {
+    columns: dict[str, list[NDArray[Any]]] = {
         name: [] for name in ("ids", "labels", "images", "moment", "task", "role", "episode")
     }
     pairs, first = [], 0

@@ -35,10 +35,14 @@ def test_tensorboard_reads_the_projectors_files(drawn: Map, tmp_path: Path) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own, of versions
         from google.protobuf import text_format
-        from tensorboard.plugins.projector import metadata, projector_plugin
-        from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+        from tensorboard.plugins.projector import (
+            metadata,
+            projector_config_pb2,
+            projector_plugin,
+        )
     text = (tmp_path / metadata.PROJECTOR_FILENAME).read_text()
-    [embedding] = text_format.Parse(text, ProjectorConfig()).embeddings
+    empty = projector_config_pb2.ProjectorConfig()  # pyright: ignore[reportAttributeAccessIssue]
+    [embedding] = text_format.Parse(text, empty).embeddings
     tensor = projector_plugin._read_tensor_tsv_file(str(tmp_path / embedding.tensor_path))
     assert (tensor == drawn.rows.features).all()
     lines = (tmp_path / embedding.metadata_path).read_text().splitlines()
