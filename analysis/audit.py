@@ -160,12 +160,13 @@ def compare_effects(
 
 
 def save_audit(result: Audit | AuditSet, folder: Path) -> list[Path]:
-    """Write ``audit.json``, ``report.html`` and the figures, all of them whole or none.
+    """Write ``audit.json``, ``report.html``, ``table.tex`` and the figures, all of them whole or none.
 
     Raises:
         MetaprobeError: If the folder cannot be written.
     """
     from .figures import figure_files
+    from .latex import latex_table
     from .report import report_html
 
     figures = figure_files(as_set(result))
@@ -173,6 +174,7 @@ def save_audit(result: Audit | AuditSet, folder: Path) -> list[Path]:
         {
             folder / "audit.json": result.to_json().encode(),
             folder / "report.html": report_html(result).encode(),
+            folder / "table.tex": latex_table(as_set(result)).encode(),
             **{folder / "figures" / name: content for name, content in figures.items()},
         }
     )
