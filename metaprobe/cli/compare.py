@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from .options import Cache, Json, NoCache, Seed, open_store, say
+from .options import (
+    Arch,
+    Cache,
+    Json,
+    NoCache,
+    Seed,
+    StateKey,
+    TrustCode,
+    load,
+    open_store,
+    say,
+)
 
 
 def compare(
@@ -36,6 +47,9 @@ def compare(
         Path | None, typer.Option(help="Folder for comparison.json, a table and figures.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    arch: Arch = None,
+    state_key: StateKey = None,
+    trust_code: TrustCode = False,
     cache: Cache = None,
     no_cache: NoCache = False,
     seed: Seed = 0,
@@ -52,7 +66,7 @@ def compare(
     if out is not None:
         require_writable(out)
     found = run(
-        checkpoints,
+        load(checkpoints, arch, state_key, False, trust_code),
         data,
         split=split,
         layers=layer or (),

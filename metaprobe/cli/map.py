@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from .options import Cache, Json, NoCache, Seed, one_of, open_store, progress, say
+from .options import (
+    Arch,
+    Cache,
+    Json,
+    NoCache,
+    Seed,
+    StateKey,
+    TrustCode,
+    load,
+    one_of,
+    open_store,
+    progress,
+    say,
+)
 
 
 def map_(
@@ -53,6 +66,9 @@ def map_(
         "map"
     ),
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    arch: Arch = None,
+    state_key: StateKey = None,
+    trust_code: TrustCode = False,
     cache: Cache = None,
     no_cache: NoCache = False,
     seed: Seed = 0,
@@ -93,8 +109,9 @@ def map_(
             resize=resize,
         ),
     )
+    [encoder] = load([checkpoint], arch, state_key, False, trust_code)
     with progress("shards") as told:
-        found = map_features(checkpoint, settings, store=open_store(cache, no_cache), progress=told)
+        found = map_features(encoder, settings, store=open_store(cache, no_cache), progress=told)
     files = save_map(found, out, exports)
     facts = {**found.facts(), "files": [str(path) for path in files]}
     say(facts, "\n".join([*found.sentences(), f"written to {out}/"]), as_json)
