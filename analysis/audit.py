@@ -27,6 +27,7 @@ from .measured import Measured, Progress, measure
 from .planning import AuditSettings, GalleryChoice, draw, pick_device, plan, untrained
 from .readings import apart, reading, reread
 from .result import Audit, AuditSet, Contrast, as_set
+from .sections.context import Context, check_sections, further
 
 __all__ = [
     "AuditSettings",
@@ -85,6 +86,7 @@ def audit(
             f"the smallest effect of interest is {asked.sesoi}; a share above 0 is needed",
             code="sesoi",
         )
+    check_sections(asked.sections)
     encoders = [s if isinstance(s, Encoder) else load_encoder(s) for s in sources]
     audits, found = audit_each(
         encoders, asked, store=store, jobs=jobs, progress=progress, command=command
@@ -124,7 +126,13 @@ def audit_each(
         forward_passes=sum(f.computed for f in found),
         cached_entries=sum(f.read for f in found),
     )
-    audits = tuple(conclude(one, low[_floor_of(one.measurement)], asked, run) for one in own)
+    audits = tuple(
+        further(
+            conclude(one, low[_floor_of(one.measurement)], asked, run),
+            Context(one, asked, store, jobs, progress, encoders),
+        )
+        for one in own
+    )
     return audits, own
 
 

@@ -58,6 +58,8 @@ class AuditSettings:
             has learned are then left aside.
         adapts: Which parameters move: all, head, body, or a regular expression over their
             names; the checkpoint's own choice when None.
+        layers: Further layers to read, ``NAME`` or ``NAME:POOL`` (see `models.layers`).
+        sections: Which sections of `sections.context.SECTIONS` to add.
     """
 
     data: str = "glyphs"
@@ -80,6 +82,8 @@ class AuditSettings:
     max_unreadable: float = 0.0
     rule: str | None = None
     adapts: str | None = None
+    layers: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

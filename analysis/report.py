@@ -30,6 +30,7 @@ from .report_parts import (
     turned_for,
 )
 from .result import Audit, AuditSet, as_set
+from .sections.values import Line
 from .wording import (
     EFFECT_ROWS,
     FLOOR_ROWS,
@@ -74,6 +75,7 @@ def report_html(audits: Audit | AuditSet) -> str:
         for name in drawable(together)
     ]
     labels = together.labels
+    first = together.audits[0].sections
     subject = labels[0] if len(labels) == 1 else f"{len(labels)} checkpoints"
     return (
         _environment()
@@ -88,12 +90,30 @@ def report_html(audits: Audit | AuditSet) -> str:
             figures=figures,
             labelled=list(zip(labels, together.audits, strict=True)),
             contrasts=together.contrasts,
+            sectioned=[(name, section.title) for name, section in first.items()],
+            section_figures=_section_figures(together),
             effect_rows=EFFECT_ROWS,
             rules=_rules(together),
             alike=_alike(together),
             commands=_commands(together),
         )
     )
+
+
+def _section_figures(audits: AuditSet) -> dict[tuple[int, str], dict[str, Any]]:
+    """The picture of every section that has one, by number of checkpoint and name."""
+    from .figures import svg_text
+    from .sections.figure import described, draw
+
+    return {
+        (i, name): {
+            "svg": inline_svg(svg_text(draw(section)), f"why-{name}-{i}"),
+            "alt": described(section),
+        }
+        for i, audit in enumerate(audits.audits, start=1)
+        for name, section in audit.sections.items()
+        if section.lines
+    }
 
 
 def notebook_html(audits: Audit | AuditSet) -> str:
@@ -190,6 +210,8 @@ def _environment() -> Environment:
         percent=percent,
         p_value=lambda p: "–" if p is None else f"{p:.2g}" if p >= 1e-4 else "< 0.0001",
         number=_number,
+        line_value=_line_value,
+        line_ends=_line_ends,
         quantity_name=quantity_name,
         uncorrected=uncorrected,
         pretty=lambda x: json.dumps(x, indent=2, ensure_ascii=False),
@@ -202,6 +224,18 @@ def _number(x: float | None, digits: int = 4) -> str:
         return "–"
     small = x != 0 and abs(x) < 10 ** (1 - digits)
     return (f"{x:.1e}" if small else f"{x:.{digits}f}").replace("-", "−")
+
+
+def _line_value(line: Line) -> str:
+    from .sections.figure import number
+
+    return number(line)
+
+
+def _line_ends(line: Line) -> str:
+    from .sections.figure import ends
+
+    return ends(line)
 
 
 def _formula(text: str) -> Markup:

@@ -45,6 +45,7 @@ from .audit_parts import (
     Verdict,
     check_reading,
 )
+from .sections.values import Section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +87,7 @@ class Audit(Value):
     layers: dict[str, Reading] = Field(default_factory=dict)
     probes: dict[str, Phases] = Field(default_factory=dict)
     rates: Rates | None
+    sections: dict[str, Section] = Field(default_factory=dict)
     per_episode: PerEpisode
     bits: Bits | None = None
     gates: tuple[Gate, ...] = ()

@@ -31,6 +31,7 @@ from ..models.norms import NormMode, with_norm
 from ..models.rules import Rule
 from ..models.tensors import image_tensor, label_tensor
 from ..models.threads import one_thread
+from .controls import Control, dealt_labels, other_supports, random_direction
 
 BLOCK = 20
 """Episodes an entry of the store."""
@@ -55,6 +56,7 @@ class Measurement:
         head: Where the inner loop's head starts.
         device: A torch device.
         preprocessing: How the images came into the encoder's shape, in words.
+        control: An adaptation that has the form of the real one and none of its content.
     """
 
     encoder: Encoder
@@ -66,6 +68,7 @@ class Measurement:
     head: HeadStart
     device: str = "cpu"
     preprocessing: str = "as stored"
+    control: Control | None = None
 
     @property
     def blocks(self) -> list[EpisodeList]:
@@ -87,6 +90,8 @@ class Measurement:
                 "head": self.head,
                 "learned": self.encoder.rule_digest,
             }
+            if self.control is not None:
+                adaptation["control"] = self.control
         return {
             "what": "episode embeddings",
             "code": CODE,
@@ -175,8 +180,12 @@ def compute(
     gradient of each moving value over the first episodes, in float64 at meta-init.
     """
     with one_thread():
+        supports = (
+            other_supports(block) if measurement.control == "third task" else block.on.support
+        )
         chunks = [
-            _chunk(measurement, block[i : i + CHUNK], moments) for i in range(0, len(block), CHUNK)
+            _chunk(measurement, block[i : i + CHUNK], supports[i : i + CHUNK], moments)
+            for i in range(0, len(block), CHUNK)
         ]
         out: dict[Moment, BlockFeatures] = {
             m: BlockFeatures(
@@ -193,7 +202,10 @@ def compute(
 
 
 def _chunk(
-    measurement: Measurement, episodes: EpisodeList, moments: tuple[Moment, ...]
+    measurement: Measurement,
+    episodes: EpisodeList,
+    fitted: NDArray[np.int64],
+    moments: tuple[Moment, ...],
 ) -> dict[Moment, BlockFeatures]:
     way, shot, query = episodes.on.shape
     encoder, many = measurement.encoder, len(episodes)
@@ -223,6 +235,10 @@ def _chunk(
     if "adapted" in moments:
         support, asked = tasks[0]["support"], tasks[0]["query"]
         labels = label_tensor(many, way, shot).to(measurement.device)
+        if measurement.control == "third task":
+            support = image_tensor(measurement.data, fitted).to(measurement.device)
+        elif measurement.control == "shuffled labels":
+            labels = dealt_labels(labels, episodes)
         with torch.no_grad():
             at_start = features(start, support)
         stored = _on(encoder.head, measurement.device)
@@ -242,6 +258,8 @@ def _chunk(
             labels,
             observe=observe,
         )
+        if measurement.control == "random direction":
+            moved = random_direction(params, moved, episodes)
         truth = label_tensor(many, way, query).to(measurement.device)
         with torch.no_grad():
             right = [

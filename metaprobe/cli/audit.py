@@ -65,6 +65,18 @@ def audit(
             help="What moves: all, head, body, or a regular expression over names of parameters."
         ),
     ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(help="Read a further layer too, NAME or NAME:POOL (avg, flatten, cls, none)."),
+    ] = None,
+    section: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Add a section: layers, steps, distance, interventions, parts, directions, "
+            "wandering or reliability."
+        ),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Add every section.")] = False,
     arch: Arch = None,
     state_key: StateKey = None,
     allow_partial: AllowPartial = False,
@@ -101,6 +113,7 @@ def audit(
     from ..analysis.audit import AuditSettings, save_audit
     from ..analysis.audit import audit as run
     from ..analysis.gates import read_gates
+    from ..analysis.sections.context import SECTIONS
     from ..data.errors import MetaprobeError, printable
     from ..data.files import require_writable
     from ..probes.cells import ProbeSettings
@@ -130,6 +143,8 @@ def audit(
         max_unreadable=max_unreadable,
         rule=rule,
         adapts=adapts,
+        layers=tuple(layer or ()),
+        sections=tuple(SECTIONS if full else section or ()),
     )
     gates = read_gates(fail_if or [], baseline)
     gates.check(settings)

@@ -10,14 +10,25 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from metaprobe.analysis.audit import AuditSettings, audit
 from metaprobe.analysis.report import write_report
+from metaprobe.analysis.sections.context import SECTIONS
 
 from .sample_audit import make_set
 
 pytestmark = pytest.mark.browser
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-SECTIONS = ("answer", "numbers", "figures", "rates", "floors", "method", "provenance", "repeat")
+SECTIONS_OF_PAGE = (
+    "answer",
+    "numbers",
+    "figures",
+    "rates",
+    "floors",
+    "method",
+    "provenance",
+    "repeat",
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +69,24 @@ def test_the_report_opens_without_a_word_on_the_console(
 ) -> None:
     dom, console = browse(browser, page, tmp_path / "profile", "--dump-dom")
     assert console == []
-    for section in SECTIONS:
+    for section in SECTIONS_OF_PAGE:
         assert f'<section id="{section}"' in dom
     assert dom.count("<figure") == dom.count("<svg ") == 4
     assert len(re.findall(r"<tr[ >]", dom)) > 20
+
+
+def test_a_full_report_opens_with_every_section_and_a_silent_console(
+    browser: str, tmp_path: Path
+) -> None:
+    asked = AuditSettings(data="digits", split="all", episodes=4, query=2, sections=tuple(SECTIONS))
+    found = audit("meta-sgd-glyphs-s0", asked)
+    dom, console = browse(
+        browser, write_report(found, tmp_path), tmp_path / "profile", "--dump-dom"
+    )
+    assert console == []
+    for section in (*SECTIONS_OF_PAGE, *(f"why-{name}" for name in SECTIONS)):
+        assert f'<section id="{section}"' in dom
+    assert dom.count("<figure") == dom.count("<svg ") == 4 + 7
 
 
 def test_a_page_with_a_fault_would_be_noticed(browser: str, tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Which way do steps go: down the support loss, up, or across, and does that predict effects?
+
+First-order change −Σ α g², cosine of the update with −g and the share of g² under steps that go
+uphill, for each layer and step; and their correlation over episodes with the episode's effects.
+It needs no network: the inner loop's sums are kept with the adapted features.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from ...probes.rows import Floats
+from .context import Context
+from .values import Line, Section
+from .words import mean_interval
+
+CONSTANT = 1e-9
+"""Values that differ by less than this share of their size do not differ: rounding."""
+
+
+def run(context: Context) -> Section:
+    """Directions by layer and step, and what they have to do with the effects."""
+    found = context.found
+    trace, moved = found.trace, found.measurement.moved
+    if trace is None or not trace[..., 3].any():
+        return Section(
+            title="Directions",
+            question="Which way do the steps go, and does that predict the effects?",
+            finding="Nothing moved, so there is no direction.",
+            episodes=len(found.measurement.episodes),
+            lines=(),
+        )
+    lines: list[Line] = []
+    layers = _layers(moved)
+    for name, which in layers.items():
+        for step in range(trace.shape[1]):
+            for quantity, values in _quantities(trace[:, step, which].sum(axis=1)).items():
+                value, low, high, n = mean_interval(values)
+                lines.append(Line(group=f"{quantity} · {name}", label=str(step + 1), x=step + 1.0,
+                                  value=value, ci_low=low, ci_high=high, unit="number",
+                                  n=n))  # fmt: skip
+    cells = found.cells["support"]
+    said = []
+    for quantity, values in _quantities(trace.sum(axis=(1, 2))).items():
+        for task in ("on", "off"):
+            effect = cells[f"adapted_{task}"].mean(axis=1) - cells[f"init_{task}"].mean(axis=1)  # type: ignore[index]
+            line = _correlation(f"{quantity}, {task}-task", values, effect)
+            lines.append(line)
+            if line.ci_low is not None and line.ci_high is not None and line.value is not None and (
+                line.ci_low > 0 or line.ci_high < 0
+            ):  # fmt: skip
+                said.append(f"{quantity} goes with the effect {task}-task (r = {line.value:+.2f}, "
+                            f"{line.ci_low:+.2f} to {line.ci_high:+.2f})")  # fmt: skip
+    whole = _quantities(trace.sum(axis=(1, 2)))
+    cosine = mean_interval(whole["cosine with −g"])[0] or 0.0
+    uphill = mean_interval(whole["g² uphill"])[0] or 0.0
+    finding = (
+        f"Over all steps the update has cosine {cosine:+.2f} with the way straight down; "
+        f"{100 * uphill:.0f} % of g² lies under steps uphill. "
+    )
+    finding += f"Over episodes, {'; '.join(said)}." if said else (
+        "Over episodes, no direction is seen to go with an effect."
+    )  # fmt: skip
+    return Section(
+        title="Directions",
+        question="Which way do the steps go, and does that predict the effects?",
+        finding=finding.replace("+-", "-").replace("-", "−"),
+        notes=(
+            "Correlations are Pearson's over episodes, Fisher's 95 % interval, not corrected for "
+            "their number; a correlation shows no cause.",
+        ),
+        episodes=len(trace),
+        axis="inner step",
+        lines=tuple(lines),
+    )
+
+
+def _layers(moved: tuple[str, ...]) -> dict[str, list[int]]:
+    """The moving tensors by the part they belong to."""
+    layers: dict[str, list[int]] = {}
+    for p, name in enumerate(moved):
+        part = name.removeprefix("body.").split(".")[0]
+        layers.setdefault(part, []).append(p)
+    return layers
+
+
+def _quantities(sums: Floats) -> dict[str, Floats]:
+    """From ``(E, 4)`` sums g·Δ, g², g² uphill and Δ² to three numbers an episode."""
+    along, squared, uphill, length = (sums[:, i] for i in range(4))
+    norm = np.sqrt(squared * length)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "first-order change": along,
+            "cosine with −g": np.where(norm > 0, -along / norm, np.nan),
+            "g² uphill": np.where(squared > 0, uphill / squared, np.nan),
+        }
+
+
+def _correlation(label: str, x: Floats, y: Floats) -> Line:
+    kept = np.isfinite(x) & np.isfinite(y)
+    x, y = x[kept], y[kept]
+    group = "correlation with effects"
+    if len(x) < 4 or any(np.ptp(v) <= CONSTANT * np.abs(v).max() for v in (x, y)):
+        return Line(group=group, label=label, value=None, unit="number", n=len(x))
+    r = stats.pearsonr(x, y)
+    low, high = r.confidence_interval(0.95)
+    return Line(group=group, label=label, value=float(r.statistic), ci_low=float(low),
+                ci_high=float(high), unit="number", n=len(x))  # fmt: skip

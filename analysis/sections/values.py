@@ -1,0 +1,58 @@
+"""What a section found, as a value: lines of numbers, one sentence, and what to draw."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..audit_parts import Count, Effect, Value, Verdict
+
+Unit = Literal["points", "share", "number"]
+
+
+class Line(Value):
+    """One number of a section, with its 95 % interval.
+
+    ``group`` is the curve or block it belongs to, ``label`` its name there and ``x`` its place
+    on the axis of a curve. Effects are shares: 0.01 is a percentage point. None: not defined.
+    """
+
+    group: str
+    label: str
+    x: float | None = None
+    value: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    unit: Unit = "points"
+    verdict: Verdict | None = None
+    n: Count = 0
+
+
+class Section(Value):
+    """One question and its answer.
+
+    ``finding`` says what the numbers say; ``cause`` is there only where an intervention shows
+    one. ``episodes`` are the first so many of the audit's own.
+    """
+
+    title: str
+    question: str
+    finding: str
+    cause: str | None = None
+    notes: tuple[str, ...] = ()
+    episodes: Count
+    axis: str | None = None
+    lines: tuple[Line, ...]
+
+
+def effect_line(group: str, label: str, effect: Effect, x: float | None = None) -> Line:
+    """A line of a paired difference and its verdict."""
+    return Line(
+        group=group,
+        label=label,
+        x=x,
+        value=effect.value,
+        ci_low=effect.ci_low,
+        ci_high=effect.ci_high,
+        verdict=effect.verdict,
+        n=effect.n,
+    )

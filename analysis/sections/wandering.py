@@ -1,0 +1,50 @@
+"""Are adapted features universal? Then they do not fall off-task, however far they wander."""
+
+from __future__ import annotations
+
+from ...probes.cells import Bits
+from ...probes.wander import wander
+from .context import Context
+from .values import Section, effect_line
+from .words import said
+
+TASKS = 10
+"""Tasks adapted to in succession, without reset."""
+
+
+def run(context: Context) -> Section:
+    """Off-task effects along a walk through tasks."""
+    few, probe = context.few, context.settings.probe
+    blocks = few.blocks
+    found = context.each_block(
+        "wandering", lambda i: wander(few, blocks[i], TASKS, context.store, probe)
+    )
+    bits: Bits = found["bits"].astype(bool)
+    lines, effects = [], []
+    for task in range(TASKS + 1):
+        effect = context.effects(
+            {"init_on": bits[:, 0], "adapted_on": bits[:, task],
+             "init_off": bits[:, 0], "adapted_off": bits[:, task]}
+        ).off  # fmt: skip
+        effects.append(effect)
+        lines.append(effect_line("off-task", str(task), effect, x=float(task)))
+    last = effects[-1]
+    if last.verdict in ("LOWERED", "TRACE−"):
+        verdict = "Features fall off-task as they wander, so they are not universal"
+    elif last.verdict == "UNRESOLVED":
+        verdict = "Whether features fall off-task as they wander is not resolved"
+    else:
+        verdict = "Features do not fall off-task as they wander, as universal ones would not"
+    return Section(
+        title="Wandering",
+        question="Do features fall off-task when adaptation goes on from task to task?",
+        finding=f"{verdict}: after {TASKS} tasks {said(last)}, after one {said(effects[1])}.",
+        notes=(
+            "T′ is asked against meta-init on the same queries. The tasks are those T of the same "
+            "episodes whose classes are apart from T′, or share fewest with it; each begins with a "
+            "head of its own.",
+        ),
+        episodes=len(bits),
+        axis="tasks adapted to",
+        lines=tuple(lines),
+    )

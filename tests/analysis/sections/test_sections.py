@@ -1,0 +1,169 @@
+"""Sections tell planted causes, layers and standstills apart, and repeat without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metaprobe.analysis.audit import AuditSettings, audit, audit_each
+from metaprobe.analysis.report import report_html
+from metaprobe.analysis.result import Audit
+from metaprobe.analysis.sections.context import SECTIONS, Context, run_sections
+from metaprobe.analysis.sections.distance import run as distance
+from metaprobe.analysis.sections.values import Section
+from metaprobe.data.errors import MetaprobeError
+from metaprobe.data.store import Store
+from metaprobe.models.encoder import Encoder, load_encoder
+from metaprobe.models.layers import EMBEDDING, UnknownLayer
+
+SMALL = AuditSettings(data="digits", split="all", episodes=6, query=4)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return load_encoder("meta-sgd-glyphs-s0")
+
+
+def changed(encoder: Encoder, rate: Callable[[str, torch.Tensor], torch.Tensor]) -> Encoder:
+    return replace(encoder, rates={n: rate(n, r) for n, r in encoder.rates.items()})
+
+
+def sections(encoder: Encoder, *names: str, asked: AuditSettings = SMALL) -> dict[str, Section]:
+    found = audit(encoder, asked, sections=names)
+    assert isinstance(found, Audit)
+    return found.sections
+
+
+def test_an_encoder_whose_rates_are_zero_gives_exactly_zero_everywhere(encoder: Encoder) -> None:
+    still = changed(encoder, lambda _, r: torch.zeros_like(r))
+    found = sections(still, "layers", "steps", "interventions", "wandering", "directions")
+    effects = [line for s in found.values() for line in s.lines if line.verdict is not None]
+    assert len(effects) > 100
+    for line in effects:
+        if "control" not in line.group:
+            assert (line.value, line.ci_low, line.ci_high) == (0, 0, 0), line
+    change = [line.value for line in found["layers"].lines if line.group == "relative change"]
+    assert change == [0.0] * 5
+    assert "no layer" in found["layers"].finding
+    assert found["interventions"].cause is None
+    assert "do not fall" in found["wandering"].finding
+    assert found["directions"].lines == ()
+
+
+def test_the_layer_that_moves_is_the_one_reported(encoder: Encoder) -> None:
+    last = changed(encoder, lambda n, r: r if "block4" in n else torch.zeros_like(r))
+    found = sections(last, "layers")["layers"]
+    change = {line.label: line.value for line in found.lines if line.group == "relative change"}
+    assert [change[f"block{i}:avg"] for i in (1, 2, 3)] == [0, 0, 0]
+    assert (change["block4:avg"] or 0) > 0.01
+    assert "most in block4" in found.finding
+    alike = {line.label: line.value for line in found.lines if line.group == "debiased CKA"}
+    assert alike["block1:avg"] == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_a_planted_harmful_sign_is_named_as_a_cause(encoder: Encoder) -> None:
+    harmful = changed(encoder, lambda _, r: -4 * r.abs())
+    asked = replace(SMALL, data="glyphs", split="test", episodes=12)
+    found = sections(harmful, "interventions", asked=asked)
+    cause = found["interventions"].cause
+    assert cause is not None
+    assert "without negative rates on-task accuracy changes by +" in cause
+    assert "The negative rates of this checkpoint cause" in report_html(audit_of(harmful, found))
+
+
+def audit_of(encoder: Encoder, found: dict[str, Section]) -> Audit:
+    base = audit(encoder, SMALL)
+    assert isinstance(base, Audit)
+    return base.model_copy(update={"sections": found})
+
+
+def test_without_a_negative_rate_no_cause_is_named(encoder: Encoder) -> None:
+    positive = changed(encoder, lambda _, r: r.abs())
+    found = sections(positive, "interventions")["interventions"]
+    assert found.cause is None
+    unchanged = [line for line in found.lines if line.label in ("clamp negative", "absolute")]
+    assert len(unchanged) == 4
+    assert all((line.value, line.ci_low, line.ci_high) == (0, 0, 0) for line in unchanged)
+
+
+def test_a_scalar_rate_is_multiplied_and_has_no_signs_to_change() -> None:
+    found = sections(load_encoder("maml-glyphs-s0"), "interventions", "parts", "directions")
+    groups = {line.group for line in found["interventions"].lines}
+    assert not any("changed" in group for group in groups)
+    assert any("no learned rates" in note for note in found["interventions"].notes)
+    zero = [line for line in found["interventions"].lines if line.label == "0"]
+    assert [line.value for line in zero] == [0, 0]
+
+
+def test_a_head_that_moves_alone_leaves_every_feature(encoder: Encoder) -> None:
+    lines = sections(encoder, "parts")["parts"].lines
+    for name in ("head only", "blocks 1–4 still"):
+        assert [line.value for line in lines if line.label == name] == [0, 0]
+    trained = [line.value for line in lines if line.label == "as trained"]
+    assert any(trained)
+
+
+def test_one_trajectory_gives_the_cells_of_the_audit(encoder: Encoder) -> None:
+    _, found = audit_each([encoder], SMALL)
+    context = Context(found[0], SMALL)
+    bits = context.trajectory["bits"]
+    for t, task in enumerate(("on", "off")):
+        for moment, step in (("init", 0), ("adapted", encoder.rule.steps)):
+            wanted = found[0].cells["support"][f"{moment}_{task}"]  # type: ignore[index]
+            assert np.array_equal(bits[:, step, -1, t].astype(bool), wanted)
+
+
+def test_near_tasks_are_near(encoder: Encoder) -> None:
+    _, found = audit_each([encoder], replace(SMALL, data="glyphs", split="test"))
+    far = {line.label: line.x or 0 for line in distance(Context(found[0], SMALL)).lines}
+    assert far["same classes, new images"] == pytest.approx(0, abs=1e-6)
+    assert far["same classes, new images"] < far["2 of 5 classes shared"] < far["classes apart"]
+    assert set(far) > {"other scripts", "other families", "another dataset"}
+
+
+def test_runs_agree_with_themselves_and_one_run_cannot_tell(encoder: Encoder) -> None:
+    assert "cannot tell" in sections(encoder, "reliability")["reliability"].finding
+    _, found = audit_each([encoder], SMALL)
+    peers = [encoder, replace(encoder, name="again"), replace(encoder, name="and again")]
+    same = run_sections(Context(found[0], SMALL, peers=peers), ["reliability"])["reliability"]
+    negative = torch.cat([r.flatten() for r in encoder.rates.values()]) < 0
+    share = float(negative.double().mean())
+    chance = share**2 + (1 - share) ** 2
+    assert same.lines[-1].value == pytest.approx(1 - chance)
+    assert "more than" in same.finding
+
+
+@pytest.mark.slow
+def test_a_full_audit_repeats_without_a_forward_pass_and_reads_back(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    asked = replace(SMALL, sections=tuple(SECTIONS), layers=("block2", EMBEDDING))
+    first, again = (audit(encoder, asked, store=store) for _ in range(2))
+    assert isinstance(first, Audit)
+    assert isinstance(again, Audit)
+    assert (first.run.forward_passes or 0) > 0
+    assert again.run.forward_passes == 0
+    assert again.sections == first.sections
+    assert tuple(first.sections) == tuple(SECTIONS)
+    assert Audit.from_json(first.to_json()) == first
+    assert first.layers[EMBEDDING].cells == first.cells
+    assert first.layers["block2:avg"].cells != first.cells
+    page = report_html(first)
+    for name, section in first.sections.items():
+        assert f'<section id="why-{name}"' in page
+        assert section.finding
+    assert page.count("<figure") == 4 + sum(bool(s.lines) for s in first.sections.values())
+
+
+def test_an_unknown_section_or_layer_is_refused(encoder: Encoder) -> None:
+    with pytest.raises(MetaprobeError, match="section 'layrs' is unknown; choose layers"):
+        audit(encoder, SMALL, sections=("layrs",))
+    with pytest.raises(UnknownLayer, match="near it are"):
+        audit(encoder, SMALL, layers=("blok1",))
