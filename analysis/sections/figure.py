@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import seaborn as sns
@@ -14,7 +15,11 @@ from matplotlib.ticker import MaxNLocator
 from ..figure_parts import BOTH, INK, OFF, ON, QUIET, STEPS, legend, new_figure, short, style
 from .values import Line, Section
 
-TASKS = {"on-task": (ON, "o", "-"), "off-task": (OFF, "s", "--")}
+Dash = Literal["-", "--", ":"]
+Look = tuple[str, str, Dash]
+"""Colour, marker and dash of a series."""
+
+TASKS: dict[str, Look] = {"on-task": (ON, "o", "-"), "off-task": (OFF, "s", "--")}
 OTHERS = ("o", "s", "D", "^", "v", "P", "X")
 DEALT = "rows dealt anew"
 ROW = 0.21  # inches of one row and series
@@ -100,11 +105,11 @@ def _is_curve(series: Mapping[str, Sequence[Line]]) -> bool:
     )
 
 
-def _looks(names: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+def _looks(names: Sequence[str]) -> dict[str, Look]:
     """Colour, marker and dash of each series; greys and markers where there are many."""
     rest = [n for n in names if n and n not in TASKS and n != DEALT]
     colours = sns.color_palette("colorblind", max(len(rest), 1)).as_hex()
-    looks = {n: (c, OTHERS[i % len(OTHERS)], "-") for i, (n, c) in
+    looks: dict[str, Look] = {n: (c, OTHERS[i % len(OTHERS)], "-") for i, (n, c) in
              enumerate(zip(rest, colours, strict=False))}  # fmt: skip
     return {n: TASKS.get(n) or ((QUIET, "x", ":") if n == DEALT else looks.get(n, (BOTH, "D", "-")))
             for n in names}  # fmt: skip
@@ -173,7 +178,7 @@ def _rows(axis: Axes, title: str, series: Mapping[str, Sequence[Line]]) -> None:
     sns.despine(ax=axis, left=True)
 
 
-def _key(name: str, look: tuple[str, str, str]) -> Line2D:
+def _key(name: str, look: Look) -> Line2D:
     colour, marker, dash = look
     line = Line2D([], [], color=colour, marker=marker, markersize=5, label=name)
     line.set_linestyle(dash)
