@@ -7,12 +7,14 @@ values of another type, for TOML has types.
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..data.errors import CheckpointError
+from .bootstrap import Bootstrap
 from .learners import LEARNERS, Learner, LearnerName
 from .norms import NormMode
 from .rules import Rule
@@ -43,6 +45,13 @@ class InnerSection(_Section):
 
     lr: float = 0.1
     steps: int = Field(default=5, ge=0, le=100)
+
+
+class BootstrapSection(_Section):
+    """The target that the rates of ``bmg`` follow."""
+
+    steps: int = Field(default=5, ge=1, le=100)
+    rate: float = Field(default=0.1, gt=0)
 
 
 class OuterSection(_Section):
@@ -78,13 +87,23 @@ class Recipe(_Section):
     architecture: dict[str, Any] = Field(default_factory=lambda: {"name": "conv4", "filters": 32})
     task: TaskSection = TaskSection()
     inner: InnerSection = InnerSection()
+    bootstrap: BootstrapSection | None = None
     outer: OuterSection = OuterSection()
     validation: ValidationSection = ValidationSection()
+
+    @model_validator(mode="after")
+    def _only_bmg_has_a_target(self) -> Self:
+        if self.bootstrap is not None and LEARNERS[self.learner].bootstrap is None:
+            raise ValueError(f"[bootstrap] is for learner 'bmg'; {self.learner!r} has no target")
+        return self
 
     @property
     def how(self) -> Learner:
         """The learner the name stands for."""
-        return LEARNERS[self.learner]
+        known = LEARNERS[self.learner]
+        if self.bootstrap is None:
+            return known
+        return replace(known, bootstrap=Bootstrap(self.bootstrap.steps, self.bootstrap.rate))
 
     @property
     def first_weights(self) -> int:

@@ -25,7 +25,7 @@ from .backbones import build_backbone
 from .checkpoint import write_checkpoint
 from .forward import CHUNK, Params, beside_support, features_of, logits_of, stack
 from .heads import class_means
-from .learners import MetaBatch, accuracy, meta_loss
+from .learners import MetaBatch, accuracy, meta_slopes
 from .norms import calibrate, with_norm
 from .recipe import Recipe
 from .state import Progress, State, learned, load_state, save_state, under
@@ -106,13 +106,11 @@ def outer_step(recipe: Recipe, data: LabelledImages, state: State) -> tuple[Stat
     params = {n: p.detach().requires_grad_() for n, p in state.params.items()}
     rates = {n: p.detach().requires_grad_() for n, p in state.rates.items()}
     batch = meta_batch(recipe, data, state.step)
-    loss = meta_loss(recipe.how, features_of(body), recipe.norm, params, recipe.rule, rates, batch)
+    loss, slopes = meta_slopes(
+        recipe.how, features_of(body), recipe.norm, params, recipe.rule, rates, batch
+    )
+    found = {n: g.clamp(-recipe.outer.clip, recipe.outer.clip) for n, g in slopes.items()}
     values = learned(params, rates)
-    grads = torch.autograd.grad(loss, list(values.values()), allow_unused=True)
-    found = {
-        n: torch.zeros_like(p) if g is None else g.clamp(-recipe.outer.clip, recipe.outer.clip)
-        for (n, p), g in zip(values.items(), grads, strict=True)
-    }
     fallen = 0.1 + 0.9 * (1 + math.cos(math.pi * state.step / recipe.outer.steps)) / 2
     moved, moments = adam(values, found, state.moments, state.step, recipe.outer.lr * fallen)
     after = replace(
@@ -122,7 +120,7 @@ def outer_step(recipe: Recipe, data: LabelledImages, state: State) -> tuple[Stat
         rates=under("rates.", moved),
         moments=moments,
     )
-    return after, float(loss.detach())
+    return after, float(loss)
 
 
 def adam(

@@ -40,7 +40,7 @@ SIDE = 8  # of the smooth network's images
 WIDTH = 4 * 2 * 2  # and of its features
 EPS = 1e-6
 
-ALL = {**{str(n): how for n, how in LEARNERS.items()}, "lslr": Learner("lslr", "all", 2)}
+ALL = {str(n): how for n, how in LEARNERS.items()}
 EXACT = ["maml", "meta-sgd", "anil", "boil", "lslr", "nal"]
 
 
