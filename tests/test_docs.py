@@ -53,7 +53,7 @@ def test_every_verb_has_an_example() -> None:
 def test_every_shipped_checkpoint_has_a_card_that_names_its_bytes() -> None:
     from metaprobe.models.checkpoint import read_checkpoint, shipped
 
-    assert len(shipped()) == 13
+    assert len(shipped()) == 15
     for name, path in shipped().items():
         assert path.stat().st_size < 1_000_000
         card = (ROOT / "checkpoints" / f"{name}.md").read_text(encoding="utf-8")
