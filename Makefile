@@ -2,7 +2,6 @@
 # make test   install, run the tests          make check  ruff, mypy, pyright
 # make bench  the ratios against peers        make results  docs/results.md from the shipped seeds
 PYTHON ?= python3
-SLOW ?=
 BIN := .venv/bin
 # a process for each core, a file's tests in one process, one thread in each
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
@@ -29,7 +28,7 @@ test: .venv/.dev
 	$(PYTEST)
 
 test-slow: .venv/.dev
-	$(PYTEST) -m slow $(SLOW)
+	$(PYTEST) --dist load -m slow
 
 test-browser: .venv/.dev
 	$(BIN)/python -m pytest -m browser

@@ -125,7 +125,7 @@ def headline_coverage(world: World, count: int, seed: int = 0) -> dict[str, floa
     return {"effect": float(effect), "interaction": float(interaction)}
 
 
-@pytest.mark.parametrize("world", [FEW_EPISODES, FEW_FLIPS, MIDDLE, FULL], ids=str)
+@pytest.mark.parametrize("world", [FEW_EPISODES, FEW_FLIPS, MIDDLE], ids=str)
 def test_the_headline_interval_holds_the_effect_on_new_classes(world: World) -> None:
     for name, share in headline_coverage(world, 2000).items():
         assert 0.93 <= share <= 0.97, name
