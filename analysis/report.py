@@ -18,6 +18,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from ..data.errors import printable
 from ..data.files import write_whole
 from .audit_parts import RuleUsed
 from .report_parts import (
@@ -198,6 +199,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_without_control_signs,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -217,6 +219,13 @@ def _environment() -> Environment:
         pretty=lambda x: json.dumps(x, indent=2, ensure_ascii=False),
     )
     return environment
+
+
+def _without_control_signs(value: Any) -> Any:
+    """Names come from strangers' files; markup of our own stays as it is."""
+    if type(value) is not str:
+        return value
+    return "\n".join(map(printable, value.split("\n")))
 
 
 def _number(x: float | None, digits: int = 4) -> str:

@@ -12,6 +12,8 @@ line turns any of them into one line and exit status 2.
 
 from __future__ import annotations
 
+import unicodedata
+
 
 class MetaprobeError(ValueError):
     """What came in cannot be used.
@@ -34,7 +36,9 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[2J\nb")
     'a\\x1b[2J\\nb'
     """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) == "Zs" else ascii(c)[1:-1] for c in text
+    )
 
 
 class DataError(MetaprobeError):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -121,14 +122,16 @@ def read_pickle(source: bytes | IO[bytes], policy: Policy, where: str) -> Unpick
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     machine = _Machine(policy, where)
     try:
-        for step, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if step >= policy.most_steps:
-                raise DataError(
-                    f"{where!r} is a pickle of more than {policy.most_steps:,} instructions; "
-                    "that is refused",
-                    code="too-large",
-                )
-            machine.step(opcode.name, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in text
+            for step, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+                if step >= policy.most_steps:
+                    raise DataError(
+                        f"{where!r} is a pickle of more than {policy.most_steps:,} instructions; "
+                        "that is refused",
+                        code="too-large",
+                    )
+                machine.step(opcode.name, argument)
         value = machine.pop()
     except MetaprobeError:
         raise

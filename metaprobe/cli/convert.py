@@ -21,6 +21,10 @@ Expected = Annotated[
 def convert(
     source: Annotated[Path, typer.Argument(help="A checkpoint or a model folder.")],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    like: Annotated[
+        Path | None,
+        typer.Option(help="A checkpoint of the same network: missing tensors are a refusal."),
+    ] = None,
     state_key: StateKey = None,
     expect_sha256: Expected = None,
     seed: NoDraw = 0,
@@ -38,7 +42,7 @@ def convert(
             f"{str(out)!r} is to be a safetensors file; give it the ending .safetensors",
             code="ending",
         )
-    found = convert_file(source, out, state_key=state_key, expect_sha256=expect_sha256)
+    found = convert_file(source, out, like=like, state_key=state_key, expect_sha256=expect_sha256)
     facts = {
         "source": str(source),
         "format": found.format,

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from ...data.errors import CheckpointError
 from ...data.files import write_whole
 from ..container import encode
-from .raw import RawCheckpoint
+from .raw import Flag, RawCheckpoint
 from .read import read_file
 
 
 def convert_file(
-    source: Path, out: Path, *, state_key: str | None = None, expect_sha256: str | None = None
+    source: Path,
+    out: Path,
+    *,
+    like: Path | None = None,
+    state_key: str | None = None,
+    expect_sha256: str | None = None,
 ) -> RawCheckpoint:
     """Read a checkpoint and write its tensors as safetensors.
 
@@ -22,6 +28,8 @@ def convert_file(
     Args:
         source: As for `read_file`.
         out: The file to write.
+        like: A checkpoint of the same network; tensors that it has and the source lacks, or has
+            in another shape, are a refusal.
         state_key: As for `read_file`.
         expect_sha256: As for `read_file`.
 
@@ -33,6 +41,8 @@ def convert_file(
         MetaprobeError: If the file cannot be written.
     """
     found = read_file(source, expect_sha256=expect_sha256, state_key=state_key)
+    if like is not None:
+        found = refuse_unlike(found, read_file(like))
     if out.exists() and out.samefile(source):
         raise CheckpointError(
             f"{str(out)!r} is the file that is read; write to another", code="same-file"
@@ -47,3 +57,35 @@ def convert_file(
         }
     write_whole(out, encode(found.tensors, words))
     return found
+
+
+def refuse_unlike(found: RawCheckpoint, like: RawCheckpoint) -> RawCheckpoint:
+    """Hold a checkpoint against another of the same network, without wrappers' prefixes.
+
+    Returns:
+        The checkpoint, flagged where it holds more tensors.
+
+    Raises:
+        CheckpointError: If a tensor is missing or has another shape.
+    """
+    has, wanted = found.repaired, like.repaired
+    for name, tensor in wanted.items():
+        if name not in has:
+            raise CheckpointError(
+                f"{found.path!r} lacks tensor {name!r}, which {like.path!r} has; a missing tensor is "
+                "never filled in",
+                code="missing-tensor",
+            )
+        if has[name].shape != tensor.shape:
+            raise CheckpointError(
+                f"tensor {name!r} of {found.path!r} has shape {tuple(has[name].shape)} and in "
+                f"{like.path!r} {tuple(tensor.shape)}; they are not the same network",
+                code="shape",
+            )
+    more = [name for name in has if name not in wanted]
+    if not more:
+        return found
+    sentence = (
+        f"{found.path} holds {len(more)} tensors that {like.path} lacks, such as {more[0][:80]}"
+    )
+    return replace(found, flags=(*found.flags, Flag("extra-tensors", sentence)))

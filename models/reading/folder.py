@@ -48,7 +48,7 @@ def read_folder(folder: Path, expect_sha256: str | None, state_key: str | None) 
     files: list[tuple[str, str]] = []
     told: dict[str, str] = {}
     for name in SETTINGS:
-        if (folder / name).exists():
+        if os.path.lexists(folder / name):
             with member(folder, name) as file:
                 settings[name.removesuffix(".json")] = _json(file)
                 files.append((name, file.sha256))

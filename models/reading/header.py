@@ -89,7 +89,7 @@ def _entry(name: str, value: Any, base: int, where: str) -> Entry:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise _damaged(where, f"tensor {shown} has no dtype, shape and data_offsets")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise CheckpointError(
             f"tensor {shown} of {where!r} is {str(dtype)[:20]!r}; {', '.join(DTYPES)} are read",
             code="dtype",

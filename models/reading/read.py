@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +36,7 @@ def read_file(
         CheckpointError: If it cannot be read safely or holds no weights.
     """
     place = Path(path)
-    if place.is_dir():
+    if os.path.isdir(place):
         return read_folder(place, expect_sha256, state_key)
     if place.name in INDEXES:
         return read_folder(place.parent, expect_sha256, state_key)
@@ -54,7 +55,7 @@ def read_opened(file: Private, state_key: str | None) -> RawCheckpoint:
     name = Path(file.path).name.lower()
     if "." in name and not name.endswith(expected_ending(kind)):
         told["ending"] = f"is a {kind} file, which its name does not say"
-    if Path(file.path).is_symlink():
+    if os.path.islink(file.path):
         told["link"] = f"is a link to {file.realpath}"
     return RawCheckpoint(
         path=file.path,

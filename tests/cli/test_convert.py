@@ -70,7 +70,7 @@ def test_what_cannot_be_converted_is_one_sentence(
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_signs_in_names_never_reach_the_terminal(command: Command, tmp_path: Path) -> None:
+def test_r19_signs_in_names_never_reach_the_terminal(command: Command, tmp_path: Path) -> None:
     evil = "a\x1b[2J\x07\u202e<b>"
     torch.save({evil: torch.ones(2)}, tmp_path / f"{evil}.pt")
     done = command("convert", tmp_path / f"{evil}.pt", "out.safetensors")

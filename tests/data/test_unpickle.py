@@ -114,7 +114,7 @@ def test_collections_keep_their_content() -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_payload_is_refused_by_name_and_does_not_run(tmp_path: Path, protocol: int) -> None:
+def test_r21_a_payload_is_refused_by_name_and_does_not_run(tmp_path: Path, protocol: int) -> None:
     raw = pickle.dumps({"images": np.arange(3), "x": Payload(tmp_path / "PWNED")}, protocol)
     with pytest.raises(DataError, match=r"names 'posix.mkdir'.*nothing was run"):
         read_plain_pickle(raw, "it")
@@ -229,7 +229,7 @@ def test_any_bytes_give_a_value_or_a_typed_refusal(raw: bytes) -> None:
         read_plain_pickle(b"\x80\x04" + raw, "it")
 
 
-def test_no_unpickler_is_imported() -> None:
+def test_r21_no_unpickler_is_imported() -> None:
     for path in (module.__file__, str(Path(module.__file__).with_name("unpickle_plain.py"))):
         for node in ast.walk(ast.parse(Path(path).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):

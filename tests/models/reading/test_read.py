@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import socket
+import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 
 from metaprobe.data.errors import CheckpointError
 from metaprobe.models.checkpoint import shipped
+from metaprobe.models.reading.health import Health, examine
 from metaprobe.models.reading.raw import RawCheckpoint
 from metaprobe.models.reading.read import read_file
 
@@ -45,7 +48,7 @@ def codes(found: RawCheckpoint) -> set[str]:
     return {flag.code for flag in found.flags}
 
 
-def test_a_state_dict_comes_back_bit_for_bit_from_each_container(tmp_path: Path) -> None:
+def test_r14_a_state_dict_comes_back_bit_for_bit_from_each_container(tmp_path: Path) -> None:
     state = weights()
     save_file(state, tmp_path / "it.safetensors")
     paths = {
@@ -62,7 +65,7 @@ def test_a_state_dict_comes_back_bit_for_bit_from_each_container(tmp_path: Path)
         assert all(torch.equal(found.tensors[n], t) for n, t in state.items())
 
 
-def test_every_type_and_layout_of_tensor_comes_back(tmp_path: Path) -> None:
+def test_r14_every_type_and_layout_of_tensor_comes_back(tmp_path: Path) -> None:
     base = torch.arange(24.0).reshape(2, 3, 4)
     state: dict[str, Tensor] = {
         "transposed": base.permute(2, 0, 1),
@@ -108,7 +111,9 @@ def test_our_own_checkpoint_is_a_checkpoint_like_another() -> None:
         ("backbone.", lambda s: {"params": s, "optimizer": {"state": {0: {"m": torch.ones(2)}}}}),
     ],
 )
-def test_wrappers_prefixes_are_taken_off_and_shown(tmp_path: Path, prefix: str, wrap: Any) -> None:
+def test_r14_wrappers_prefixes_are_taken_off_and_shown(
+    tmp_path: Path, prefix: str, wrap: Any
+) -> None:
     state = weights()
     found = read_file(saved(tmp_path, wrap({prefix + n: t for n, t in state.items()})))
     assert found.repair.prefix == prefix
@@ -116,7 +121,7 @@ def test_wrappers_prefixes_are_taken_off_and_shown(tmp_path: Path, prefix: str, 
     assert all(name.startswith(prefix) for name in found.tensors)
 
 
-def test_a_prefix_that_not_all_names_share_is_left(tmp_path: Path) -> None:
+def test_r14_a_prefix_that_not_all_names_share_is_left(tmp_path: Path) -> None:
     state = {"module.a": torch.ones(2), "b": torch.ones(2)}
     assert read_file(saved(tmp_path, state)).repair.prefix == ""
     rates = {"module.a": torch.ones(2), "lrs.0": torch.ones(2)}
@@ -126,12 +131,18 @@ def test_a_prefix_that_not_all_names_share_is_left(tmp_path: Path) -> None:
         _ = read_file(saved(tmp_path, both)).repaired
 
 
-def test_settings_beside_the_weights_are_words_and_are_flagged(tmp_path: Path) -> None:
+def test_r18_settings_beside_the_weights_are_words_and_are_flagged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*args: Any, **named: Any) -> Any:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", closed)
     value = {
         "state_dict": weights(),
         "args": argparse.Namespace(lr=0.1, out=Path("a/b")),
         "best": np.float64(0.5),
-        "hyper_parameters": {"_target_": "os.system", "command": "true"},
+        "hyper_parameters": {"_target_": "antigravity.fly", "url": "http://127.0.0.1:9/x"},
         "epoch": 7,
     }
     found = read_file(saved(tmp_path, value))
@@ -140,7 +151,8 @@ def test_settings_beside_the_weights_are_words_and_are_flagged(tmp_path: Path) -
     assert found.metadata["best"] == 0.5
     assert found.metadata["args"]["class"] == "argparse.Namespace"
     assert found.metadata["args"]["state"]["lr"] == 0.1
-    assert found.metadata["hyper_parameters"] == {"_target_": "os.system", "command": "true"}
+    assert found.metadata["hyper_parameters"] == value["hyper_parameters"]
+    assert "antigravity" not in sys.modules
     assert "state_dict" not in found.metadata
 
 
@@ -179,3 +191,35 @@ def test_a_file_that_is_not_the_expected_one_is_refused(tmp_path: Path) -> None:
         read_file(path, expect_sha256="0" * 64)
     assert refused.value.code == "sha256"
     assert right in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "change"),
+    [
+        ("not-finite", "conv.weight", lambda t: t / 0),
+        ("negative-variance", "norm.running_var", lambda t: t - 2),
+        ("all-zero", "head.weight", lambda t: t * 0),
+        ("float16", "conv.weight", lambda t: t.half()),
+        ("bfloat16", "conv.weight", lambda t: t.bfloat16()),
+        ("float64", "conv.weight", lambda t: t.double()),
+    ],
+)
+def test_r17_a_suspicious_value_is_flagged_by_the_tensors_name(
+    tmp_path: Path, code: str, name: str, change: Any
+) -> None:
+    state = weights()
+    assert codes(read_file(saved(tmp_path, state))) == set()
+    found = read_file(saved(tmp_path, {**state, name: change(state[name])}))
+    told = {flag.code: flag.sentence for flag in found.flags}
+    assert told.keys() == {code}
+    assert name in told[code]
+
+
+def test_health_counts_by_tensor() -> None:
+    found = {h.name: h for h in examine({"a": torch.tensor([1.0, torch.nan, torch.inf]), "b": torch.zeros(2), "c.running_var": torch.tensor([1.0, -1.0]).half(), "d": torch.tensor(3)})}  # fmt: skip
+    assert (found["a"].not_finite, found["b"].all_zero, found["c.running_var"].negative) == (
+        2,
+        True,
+        1,
+    )
+    assert found["d"] == Health("d", 0, 0, False)
