@@ -151,7 +151,7 @@ def load_body(
             f"no tensor of the file is one of {architecture['name']!r}; nothing would be loaded",
             code="missing-tensors",
         )
-    body.load_state_dict(matched, strict=False)
+    body.load_state_dict({n: matched.get(n, t) for n, t in body.state_dict().items()})
     return body.eval(), report
 
 
@@ -263,9 +263,8 @@ def _head_input(
     if foreign(architecture) and architecture.get("head"):
         whole = construct(architecture).eval()
         name = architecture["head"]
-        whole.load_state_dict(
-            {**body, **{f"{name}.{leaf}": t for leaf, t in head.items()}}, strict=False
-        )
+        known = {**body, **{f"{name}.{leaf}": t for leaf, t in head.items()}}
+        whole.load_state_dict({n: known.get(n, t) for n, t in whole.state_dict().items()})
         for hook in plain._forward_pre_hooks.values():
             whole.register_forward_pre_hook(hook)
         whole.get_submodule(name).register_forward_pre_hook(catch)

@@ -7,6 +7,7 @@ own extension types and schema metadata decide nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def parquet_columns(path: Path, wanted: Callable[[str], bool]) -> dict[str, list
         DataError: If pyarrow is missing, or the file is damaged.
     """
     pyarrow = _library()
-    parquet = __import__("pyarrow.parquet", fromlist=["parquet"])
+    parquet = import_module("pyarrow.parquet")
     try:
         with parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
