@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -123,7 +124,7 @@ class Context:
             with one_thread():
                 return work(i)
 
-        blocks = Parallel(n_jobs=self.jobs, prefer="threads", return_as="generator")(
+        blocks: Any = Parallel(n_jobs=self.jobs, prefer="threads", return_as="generator")(
             delayed(one)(i) for i in range(count)
         )
         found = []

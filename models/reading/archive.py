@@ -99,7 +99,7 @@ def _members(raw: memoryview, where: str) -> tuple[dict[str, memoryview], bool]:
         ) from error
     if comment or len(infos) > MOST_MEMBERS or bytes(raw[-22:-18]) != b"PK\5\6":
         raise _damaged(where, "it goes on after its directory, or has a directory of no sense")
-    if infos and min(info.header_offset for info in infos):
+    if min((info.header_offset for info in infos), default=0):
         raise _damaged(where, "something lies before its first member")
     out: dict[str, memoryview] = {}
     end = 0
