@@ -37,28 +37,31 @@ def run(context: Context) -> Section:
         return Section(title="Reliability of the rates", question=QUESTION, finding=why,
                        episodes=0, lines=())  # fmt: skip
     pairs = list(combinations(peers, 2))
+    together = [(a, b) for a, b in pairs if _start(a) is not None and _start(a) == _start(b)]
+    groups = {
+        "one start": together,
+        "other starts": [pair for pair in pairs if pair not in together],
+    }
+    ordered = [*own.params, *own.head]
+    names = [n for n in ordered if n in own.rates and own.rates[n].numel() > 1]
     lines: list[Line] = []
-    for name in own.rates:
-        if own.rates[name].numel() < 2:
+    said: list[str] = []
+    for group, which in groups.items():
+        if not which:
             continue
-        excess = np.array([_excess(a, b, name) for a, b in pairs])
-        lines.append(_line(name.removeprefix("body."), excess))
-    whole = np.array([_excess(a, b, None) for a, b in pairs])
-    lines.append(_line("all rates", whole))
-    low = lines[-1].ci_low
-    value = lines[-1].value or 0.0
-    agree = low is not None and low > 0
+        for name in names:
+            excess = np.array([_excess(a, b, [name]) for a, b in which])
+            lines.append(_line(group, name.removeprefix("body."), excess))
+        lines.append(_line(group, "all rates", np.array([_excess(a, b, names) for a, b in which])))
+        said.append(_sentence(group, len(which), lines[-1]))
     return Section(
         title="Reliability of the rates",
         question=QUESTION,
-        finding=(
-            f"Between {len(peers)} runs ({len(pairs)} pairs) signs agree "
-            f"{100 * value:+.2f} points beyond chance, "
-            f"{'more than' if agree else 'not resolved from'} what unrelated signs would."
-        ).replace("-", "−"),
+        finding=" ".join([f"{len(peers)} runs were given.", *said]),
         notes=(
-            "The runs are the checkpoints given together; whether they share their first weights "
-            "is up to their recipes. Shipped checkpoints of different seeds do not.",
+            "Runs of one start share their first weights and differ in the order of their tasks; "
+            "the recipe in a checkpoint says so. Runs whose recipe is unknown count as of other "
+            "starts, where channels have no common order.",
             "The interval is over pairs of runs, which are not independent of each other.",
         ),
         episodes=0,
@@ -66,15 +69,40 @@ def run(context: Context) -> Section:
     )
 
 
-def _excess(a: Encoder, b: Encoder, name: str | None) -> float:
-    """Share of values with the same sign, minus what chance would give."""
-    names = list(a.rates) if name is None else [name]
-    x, y = (np.concatenate([e.rates[n].numpy().ravel() < 0 for n in names]) for e in (a, b))
-    chance = x.mean() * y.mean() + (1 - x.mean()) * (1 - y.mean())
-    return float((x == y).mean() - chance)
+def _start(encoder: Encoder) -> int | None:
+    """Seed of the weights a run started from; None where no recipe says it."""
+    recipe = encoder.checkpoint.metadata.get("recipe") if encoder.checkpoint else None
+    if not isinstance(recipe, dict):
+        return None
+    seed = recipe.get("init_seed")
+    found = recipe.get("seed") if seed is None else seed
+    return found if isinstance(found, int) else None
 
 
-def _line(label: str, excess: Floats) -> Line:
+def _sentence(group: str, pairs: int, line: Line) -> str:
+    known = line.ci_low is not None and line.ci_high is not None
+    size = f"{100 * (line.value or 0.0):+.2f} points"
+    if known:
+        size += f" ({100 * (line.ci_low or 0):+.2f} to {100 * (line.ci_high or 0):+.2f})"
+    more = known and (line.ci_low or 0) > 0
+    return (
+        f"Between runs of {group} ({pairs} pair{'s' if pairs > 1 else ''}) signs agree {size} "
+        f"beyond chance, {'more than' if more else 'not resolved from'} what unrelated signs would."
+    ).replace("-", "−")
+
+
+def _excess(a: Encoder, b: Encoder, names: list[str]) -> float:
+    """Share of values with the same sign minus chance, which each tensor has of its own."""
+    above, size = 0.0, 0
+    for name in names:
+        x, y = (e.rates[name].numpy().ravel() < 0 for e in (a, b))
+        chance = x.mean() * y.mean() + (1 - x.mean()) * (1 - y.mean())
+        above += len(x) * ((x == y).mean() - chance)
+        size += len(x)
+    return float(above / size)
+
+
+def _line(group: str, label: str, excess: Floats) -> Line:
     value, low, high, n = mean_interval(excess)
-    return Line(group="agreement of signs beyond chance", label=label, value=value, ci_low=low,
-                ci_high=high, n=n)  # fmt: skip
+    return Line(group=f"agreement of signs beyond chance · {group}", label=label, value=value,
+                ci_low=low, ci_high=high, n=n)  # fmt: skip

@@ -132,11 +132,23 @@ def test_runs_agree_with_themselves_and_one_run_cannot_tell(encoder: Encoder) ->
     _, found = audit_each([encoder], SMALL)
     peers = [encoder, replace(encoder, name="again"), replace(encoder, name="and again")]
     same = run_sections(Context(found[0], SMALL, peers=peers), ["reliability"])["reliability"]
-    negative = torch.cat([r.flatten() for r in encoder.rates.values()]) < 0
-    share = float(negative.double().mean())
-    chance = share**2 + (1 - share) ** 2
-    assert same.lines[-1].value == pytest.approx(1 - chance)
+    sizes, chances = [], []
+    for rate in encoder.rates.values():
+        share = float((rate < 0).double().mean())
+        if rate.numel() > 1:
+            sizes.append(rate.numel())
+            chances.append(share**2 + (1 - share) ** 2)
+    assert same.lines[-1].value == pytest.approx(1 - np.average(chances, weights=sizes))
     assert "more than" in same.finding
+
+
+def test_runs_of_one_start_are_told_from_runs_of_others(encoder: Encoder) -> None:
+    _, found = audit_each([encoder], SMALL)
+    others = [load_encoder(n) for n in ("meta-sgd-init0-glyphs-s1", "meta-sgd-glyphs-s1")]
+    context = Context(found[0], SMALL, peers=[encoder, *others])
+    told = run_sections(context, ["reliability"])["reliability"]
+    assert "one start (1 pair)" in told.finding
+    assert "other starts (2 pairs)" in told.finding
 
 
 @pytest.mark.slow
