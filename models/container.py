@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ..data.errors import CheckpointError
+from .reading.header import read_header
 
 LONGEST_HEADER = 2**26
 """Bytes; a longer header is not parsed."""
@@ -56,9 +57,11 @@ def decode(raw: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, str]]:
             code="not-a-checkpoint",
         )
     try:
-        header = json.loads(raw[8 : 8 + length])
-        return load(raw), header.get("__metadata__") or {}
-    except (SafetensorError, ValueError, LookupError, TypeError, RecursionError) as error:
+        _, words = read_header(raw, where)  # stricter than the library: a name stands once
+        return load(raw), dict(words)
+    except CheckpointError as error:
+        raise CheckpointError(str(error), code="damaged") from error
+    except (SafetensorError, ValueError, LookupError, TypeError) as error:
         raise CheckpointError(
             f"{where!r} is a damaged safetensors file: {error}", code="damaged"
         ) from error

@@ -96,3 +96,12 @@ def test_a_header_that_lies_is_refused(header: bytes) -> None:
 def test_a_header_length_that_does_not_fit_is_refused(length: int) -> None:
     with pytest.raises(CheckpointError, match="does not fit"):
         decode(length.to_bytes(8, "little") + json.dumps({}).encode() + bytes(90), "here")
+
+
+def test_a_name_that_stands_twice_is_refused_though_the_library_takes_the_last() -> None:
+    one = b'"w":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}'
+    header = b"{" + one + b"," + one.replace(b"I32", b"F32") + b"}"
+    raw = len(header).to_bytes(8, "little") + header + bytes(4)
+    assert load(raw)["w"].dtype == torch.float32
+    with pytest.raises(CheckpointError, match="stands twice"):
+        decode(raw, "it")
