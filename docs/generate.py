@@ -1,7 +1,7 @@
-"""Everything in docs/ that is made from the code: `python docs/generate.py [cli] [measures] [results] [cards]`.
+"""Everything in docs/ that is made from the code: `python docs/generate.py [cli] [measures] [results] [studies] [cards]`.
 
-CI makes ``cli.md`` and the tables of ``how-to-choose.md`` again and compares; ``results.md`` takes minutes and is made by
-`make results`.
+CI makes ``cli.md`` and the tables of ``how-to-choose.md`` again and compares; ``results.md`` and
+``studies.md`` take minutes and are made by `make results` and `make studies`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,44 @@ def results_page() -> str:
             audit_table(every),
         ]
     )
+
+
+def studies_page() -> str:
+    """The full run of every study that needs no trained encoder to be told; one page."""
+    from metaprobe.analysis.studies import STUDIES, Settings, run_study
+    from metaprobe.analysis.studies.writing import study_markdown, write_figures
+    from metaprobe.cli.options import processors, progress
+    from metaprobe.data.store import Store
+
+    store, jobs = Store(), processors()
+    lines, pages = [], []
+    for name in STUDIES:
+        if name == "starshak2022":
+            continue
+        with progress("blocks") as told:
+            study = run_study(name, Settings(), store=store, jobs=jobs, progress=told)
+        write_figures(study, DOCS / "studies")
+        said = Counter(claim.verdict for claim in study.claims)
+        counts = [str(said[v]) for v in ("SUPPORTED", "REFUTED", "NOT SHOWN")]
+        lines.append("| " + " | ".join([f"`{name}`", study.question, *counts]) + " |")
+        pages.append(study_markdown(study, figures="studies/"))
+    return STUDIES_HEAD + "\n".join(lines) + "\n\n" + "\n".join(pages)
+
+
+STUDIES_HEAD = """# Studies: what papers claim, run again
+
+*Made by `make studies`; do not edit.*
+
+Each study asks what one paper says of adaptation, states its claims so that they can fail, runs
+them again and gives a verdict: SUPPORTED, REFUTED or NOT SHOWN. A published value says how it is
+known: read in the paper, digitised from a figure, from a secondary source, derived, or not
+obtainable. `metaprobe study NAME` runs one, `--quick` with fewer repeats under the same rules.
+
+The study of trained encoders, `starshak2022`, has a page of its own: [results](results.md).
+
+| study | question | supported | refuted | not shown |
+|---|---|---|---|---|
+"""
 
 
 def audit_table(found: Any) -> str:
@@ -246,6 +285,7 @@ PAGES = {
     "cli": (DOCS / "cli.md", cli_page),
     "measures": (DOCS / "how-to-choose.md", choose_page),
     "results": (DOCS / "results.md", results_page),
+    "studies": (DOCS / "studies.md", studies_page),
     "cards": (CHECKPOINTS / "README.md", cards_page),
 }
 
