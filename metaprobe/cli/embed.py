@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -106,10 +106,12 @@ def probe(
     seed: NoDraw = 0,
     as_json: Json = False,
 ) -> None:
-    """Weighted kNN over a whole dataset (cosine, softmax of 0.07).
+    """Weighted kNN over a whole dataset (cosine, softmax of 0.07); with two splits also the
+    nearest class mean and a linear probe.
 
     Example: metaprobe probe maml-glyphs-s0 --data digits --reference train --target test
     """
+    from ..probes.accuracies import class_mean_accuracy, logistic_accuracy
     from ..probes.votes import knn_accuracies
 
     sizes = (image_size, max_unreadable)
@@ -130,14 +132,21 @@ def probe(
         query_ids=asked.ids,
         zeros="orthogonal",
     )
-    facts = {
+    facts: dict[str, Any] = {
         "checkpoint": checkpoint,
         "data": images.name,
         "reference": reference,
         "target": target or reference,
         "accuracy": {str(n): share for n, share in found.items()},
+        "class_mean": None,
+        "linear": None,
     }
-    lines = [f"k = {n:<4} {share:.4f}" for n, share in found.items()]
+    lines = [f"{f'k = {n}':<12} {share:.4f}" for n, share in found.items()]
+    if asked is not known:
+        rows = (known.features, known.labels, asked.features, asked.labels)
+        for name, accuracy in (("class_mean", class_mean_accuracy), ("linear", logistic_accuracy)):
+            facts[name] = share = accuracy(*rows)
+            lines.append(f"{name.replace('_', ' '):<12} {share:.4f}")
     say(facts, "\n".join(lines), as_json)
 
 
