@@ -42,7 +42,7 @@ SECTIONS: Mapping[str, str] = {
 }
 """Sections by name, in reading order; each is ``run(context)`` of the module of that name."""
 
-EPISODES = 200
+EPISODES = 100
 """Episodes a section measures that needs adaptations of its own: the first of the audit's."""
 
 HORIZON = 20

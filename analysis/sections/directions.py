@@ -41,11 +41,21 @@ def run(context: Context) -> Section:
                                   value=value, ci_low=low, ci_high=high, unit="number",
                                   n=n))  # fmt: skip
     cells = found.cells["support"]
+    effects = {
+        task: cells[f"adapted_{task}"].mean(axis=1) - cells[f"init_{task}"].mean(axis=1)  # type: ignore[index]
+        for task in ("on", "off")
+    }
+    for name, which in layers.items():
+        for quantity, values in _quantities(trace[:, :, which].sum(axis=(1, 2))).items():
+            for task, effect in effects.items():
+                label = f"{quantity}, {task}-task"
+                lines.append(_correlation(f"correlation with effects · {name}", label, values,
+                                          effect))  # fmt: skip
     said = []
     for quantity, values in _quantities(trace.sum(axis=(1, 2))).items():
-        for task in ("on", "off"):
-            effect = cells[f"adapted_{task}"].mean(axis=1) - cells[f"init_{task}"].mean(axis=1)  # type: ignore[index]
-            line = _correlation(f"{quantity}, {task}-task", values, effect)
+        for task, effect in effects.items():
+            line = _correlation("correlation with effects", f"{quantity}, {task}-task", values,
+                                effect)  # fmt: skip
             lines.append(line)
             if line.ci_low is not None and line.ci_high is not None and line.value is not None and (
                 line.ci_low > 0 or line.ci_high < 0
@@ -97,10 +107,9 @@ def _quantities(sums: Floats) -> dict[str, Floats]:
         }
 
 
-def _correlation(label: str, x: Floats, y: Floats) -> Line:
+def _correlation(group: str, label: str, x: Floats, y: Floats) -> Line:
     kept = np.isfinite(x) & np.isfinite(y)
     x, y = x[kept], y[kept]
-    group = "correlation with effects"
     if len(x) < 4 or any(np.ptp(v) <= CONSTANT * np.abs(v).max() for v in (x, y)):
         return Line(group=group, label=label, value=None, unit="number", n=len(x))
     r = stats.pearsonr(x, y)

@@ -39,6 +39,7 @@ def sections(encoder: Encoder, *names: str, asked: AuditSettings = SMALL) -> dic
     return found.sections
 
 
+@pytest.mark.slow
 def test_an_encoder_whose_rates_are_zero_gives_exactly_zero_everywhere(encoder: Encoder) -> None:
     still = changed(encoder, lambda _, r: torch.zeros_like(r))
     found = sections(still, "layers", "steps", "interventions", "wandering", "directions")
@@ -83,6 +84,7 @@ def audit_of(encoder: Encoder, found: dict[str, Section]) -> Audit:
     return base.model_copy(update={"sections": found})
 
 
+@pytest.mark.slow
 def test_without_a_negative_rate_no_cause_is_named(encoder: Encoder) -> None:
     positive = changed(encoder, lambda _, r: r.abs())
     found = sections(positive, "interventions")["interventions"]
@@ -90,6 +92,18 @@ def test_without_a_negative_rate_no_cause_is_named(encoder: Encoder) -> None:
     unchanged = [line for line in found.lines if line.label in ("clamp negative", "absolute")]
     assert len(unchanged) == 4
     assert all((line.value, line.ci_low, line.ci_high) == (0, 0, 0) for line in unchanged)
+
+
+def test_each_layer_has_its_correlations_with_the_effects(encoder: Encoder) -> None:
+    lines = sections(encoder, "directions")["directions"].lines
+    found = [line for line in lines if line.group.startswith("correlation with effects · ")]
+    assert {line.group.partition(" · ")[2] for line in found} == {
+        *(f"block{i}" for i in (1, 2, 3, 4)), "head"
+    }  # fmt: skip
+    for line in found:
+        if line.value is not None:
+            assert line.n == SMALL.episodes
+            assert (line.ci_low or 0) <= line.value <= (line.ci_high or 0)
 
 
 def test_a_scalar_rate_is_multiplied_and_has_no_signs_to_change() -> None:
@@ -119,6 +133,7 @@ def test_one_trajectory_gives_the_cells_of_the_audit(encoder: Encoder) -> None:
             assert np.array_equal(bits[:, step, -1, t].astype(bool), wanted)
 
 
+@pytest.mark.slow
 def test_near_tasks_are_near(encoder: Encoder) -> None:
     _, found = audit_each([encoder], replace(SMALL, data="glyphs", split="test"))
     far = {line.label: line.x or 0 for line in distance(Context(found[0], SMALL)).lines}
