@@ -44,7 +44,7 @@ def study_markdown(study: Study, *, figures: str = "") -> str:
     parts = [f"## {study.title}", f"*{study.citation}*", f"**Question.** {study.question}"]
     parts += [f"**Found here.** {study.answer}"]
     for name in study.figures:
-        parts.append(f"![{study.captions.get(name, name)}]({figures}{study.name}-{name}.svg)")
+        parts.append(f"![{study.captions.get(name, name)}]({figures}{_stem(study, name)}.svg)")
     head = "| claim | published | measured here | 95 % interval | verdict |\n|---|---|---|---|---|"
     parts.append("\n".join([head, *map(_row, study.claims)]))
     parts.append(
@@ -86,9 +86,14 @@ def write_figures(study: Study, folder: Path) -> list[Path]:
             buffer = io.BytesIO()
             with rc_context({"svg.hashsalt": study.name}):
                 figure.savefig(buffer, format=form, dpi=160, metadata=metadata)
-            path = folder / f"{study.name}-{name}.{form}"
+            path = folder / f"{_stem(study, name)}.{form}"
             written.append(write_whole(path, buffer.getvalue()))
     return written
+
+
+def _stem(study: Study, figure: str) -> str:
+    """A figure's file, without its ending, as a link can name it."""
+    return f"{study.name}-{figure.replace(' ', '-')}"
 
 
 def _row(claim: Claim) -> str:

@@ -117,7 +117,7 @@ def test_r01_r05_every_file_ends_as_it_must_and_runs_nothing(
     run: Run, corpus: tuple[Path, tuple[Entry, ...]], share: int
 ) -> None:
     folder, entries = corpus
-    before, _ = memory()
+    before, earlier = memory()
     wrong = {}
     for entry in [e for i, e in enumerate(entries) if e.live or i % share == 0]:
         done = run("convert", folder / entry.name, "out.safetensors", "--json")
@@ -127,7 +127,8 @@ def test_r01_r05_every_file_ends_as_it_must_and_runs_nothing(
     assert wrong == {}
     after, children = memory()
     assert list((folder / "PWNED").iterdir()) == []
-    assert children < LARGEST_CHILD
+    # a child counts as large as its parent until its own program runs
+    assert children < max(LARGEST_CHILD, 1.01 * max(after, earlier))
     assert after - before < MOST_GROWTH
 
 
@@ -254,7 +255,7 @@ def test_r01_r05_every_file_of_the_shared_corpus_ends_as_its_manifest_says(
     run: Run, shared: tuple[Path, list[dict[str, Any]]]
 ) -> None:
     folder, manifest = shared
-    before, _ = memory()
+    before, earlier = memory()
     wrong = {}
     for entry in manifest:
         done = run(*shared_words(entry, folder))
@@ -268,7 +269,8 @@ def test_r01_r05_every_file_of_the_shared_corpus_ends_as_its_manifest_says(
     after, children = memory()
     assert len(manifest) >= 161
     assert list((folder / "PWNED").iterdir()) == []
-    assert children < LARGEST_CHILD
+    # a child counts as large as its parent until its own program runs
+    assert children < max(LARGEST_CHILD, 1.01 * max(after, earlier))
     assert after - before < MOST_GROWTH
 
 
