@@ -7,6 +7,8 @@ It needs no network: the inner loop's sums are kept with the adapted features.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from scipy import stats
 
@@ -54,7 +56,7 @@ def run(context: Context) -> Section:
     said = []
     for quantity, values in _quantities(trace.sum(axis=(1, 2))).items():
         for task, effect in effects.items():
-            line = _correlation("correlation with effects", f"{quantity}, {task}-task", values,
+            line = _correlation("correlation with effects · all layers", f"{quantity}, {task}-task", values,
                                 effect)  # fmt: skip
             lines.append(line)
             if line.ci_low is not None and line.ci_high is not None and line.value is not None and (
@@ -75,7 +77,7 @@ def run(context: Context) -> Section:
     return Section(
         title="Directions",
         question="Which way do the steps go, and does that predict the effects?",
-        finding=finding.replace("+-", "-").replace("-", "−"),
+        finding=re.sub(r"-(?=[\dg])", "−", finding.replace("+-", "-")),
         notes=(
             "Correlations are Pearson's over episodes, Fisher's 95 % interval, not corrected for "
             "their number; a correlation shows no cause.",

@@ -158,7 +158,7 @@ def _rows(axis: Axes, title: str, series: Mapping[str, Sequence[Line]]) -> None:
             if line.value is None:
                 continue
             scale = 100 if line.unit == "points" else 1
-            y = labels.index(line.label) + (s - (many - 1) / 2) * 0.3
+            y = labels.index(line.label) + (s - (many - 1) / 2) * min(0.3, 0.75 / many)
             if line.ci_low is not None and line.ci_high is not None:
                 axis.plot([scale * line.ci_low, scale * line.ci_high], [y, y], color=colour,
                           linewidth=1.2)  # fmt: skip

@@ -98,7 +98,7 @@ def test_each_layer_has_its_correlations_with_the_effects(encoder: Encoder) -> N
     lines = sections(encoder, "directions")["directions"].lines
     found = [line for line in lines if line.group.startswith("correlation with effects · ")]
     assert {line.group.partition(" · ")[2] for line in found} == {
-        *(f"block{i}" for i in (1, 2, 3, 4)), "head"
+        *(f"block{i}" for i in (1, 2, 3, 4)), "head", "all layers"
     }  # fmt: skip
     for line in found:
         if line.value is not None:
