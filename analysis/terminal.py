@@ -93,9 +93,10 @@ class AuditView:
 
     def _parts(self, audits: AuditSet, width: int) -> Iterator[Table | Text]:
         yield _title(audits, width)
-        stacked, columns = _layout(audits, width)
+        stacked, columns, cell = _layout(audits, width)
         for start in range(0, len(audits.audits), columns):
-            yield _table(audits, range(start, min(start + columns, len(audits.audits))), stacked)
+            which = range(start, min(start + columns, len(audits.audits)))
+            yield _table(audits, which, stacked, cell)
         yield from _sentences(audits, width)
         if self.files:
             yield Text("\nFiles", style="bold")
@@ -121,19 +122,22 @@ def _title(audits: AuditSet, width: int) -> Text:
     return text.append("\n" + _fill(how, width), style="not bold dim")
 
 
-def _layout(audits: AuditSet, width: int) -> tuple[bool, int]:
-    """Are intervals below the values, and how many checkpoints stand side by side?"""
+def _layout(audits: AuditSet, width: int) -> tuple[bool, int, int]:
+    """Are intervals below the values, how many checkpoints stand side by side, how wide each?"""
     n = len(audits.audits)
     if 34 + n * (WIDE_CELL + GAP + 1) <= width:
-        return False, n
-    return True, max(1, min(n, (width - 24) // (NARROW_CELL + GAP + 1)))
+        return False, n, WIDE_CELL
+    room = width - 24
+    columns = max(1, min(n, room // (NARROW_CELL + GAP + 1)))
+    longest = max(len(label) for label in audits.labels)
+    cell = max(NARROW_CELL, min(longest, WIDE_CELL, room // columns - GAP - 1))
+    return True, columns, cell
 
 
-def _table(audits: AuditSet, which: range, stacked: bool) -> Table:
+def _table(audits: AuditSet, which: range, stacked: bool, cell: int) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
     for i in which:
-        cell = NARROW_CELL if stacked else WIDE_CELL
         table.add_column(Text(fill(audits.labels[i], cell)), width=cell)
     kept = [audits.audits[i] for i in which]
 
@@ -169,8 +173,8 @@ def _table(audits: AuditSet, which: range, stacked: bool) -> Table:
 def _below_zero(rates: Rates | None) -> Text:
     if rates is None:
         return Text("–", style="dim")
-    dead = f" ({rates.overall.dead:,} dead)" if rates.overall.dead else ""
-    return Text.assemble(percent(rates.overall.share_negative), (dead, "dim"))
+    unused = f"\n{rates.overall.dead:,} dead" if rates.overall.dead else ""
+    return Text.assemble(percent(rates.overall.share_negative), (unused, "dim"))
 
 
 def _label(label: str, formula: str) -> Text:

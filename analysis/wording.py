@@ -92,8 +92,12 @@ def percent(x: float | None, digits: int = 0) -> str:
 
 
 def conclusion(audit: Audit) -> str:
-    """One or two plain sentences: what adaptation did on the task, off it, and the difference."""
-    return f"{_both(audit.effects, audit.sesoi)} {_interaction(audit)}"
+    """Plain sentences: what adaptation did on the task, off it, the difference between the two,
+    and what another gallery changes in that."""
+    parts = [_both(audit.effects, audit.sesoi), _interaction(audit)]
+    if audit.other_gallery is not None:
+        parts.extend(_changed(audit, audit.other_gallery))
+    return " ".join(parts)
 
 
 def conclusions(audits: AuditSet) -> list[tuple[str, str]]:
@@ -110,8 +114,6 @@ def cautions(audit: Audit) -> list[str]:
             "The gallery is the support set, the images the inner loop fitted, so the on-task"
             " change mixes better features with fitted ones."
         )
-    if audit.other_gallery is not None:
-        notes.extend(_changed(audit, audit.other_gallery))
     notes.extend(_partly_random(audit))
     floor = audit.floors.untrained
     if floor is not None and audit.cells.init_on.value <= floor.ci_high:
@@ -273,11 +275,11 @@ def _changed(audit: Audit, other: Reading) -> list[str]:
     name = "fresh images" if audit.gallery == "support" else "the support set"
     there = {key: getattr(other.effects, key) for key, _, _ in EFFECT_ROWS}
     changed = [
-        f"{label.lower()} {there[key].verdict} ({points(there[key].value)})"
+        f"the {label.lower()} is {there[key].verdict} ({_bare(there[key])})"
         for key, label, _ in EFFECT_ROWS
         if there[key].verdict != getattr(audit.effects, key).verdict
     ]
-    return [f"With {name} as the gallery: {join(changed)}."] if changed else []
+    return [f"With {name} as the gallery, {join(changed)}."] if changed else []
 
 
 def _direction(effect: Effect) -> int:
