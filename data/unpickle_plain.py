@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import DataError
-from .unpickle import Call, Global, Opaque, Policy, is_plain_key, read_pickle
+from .pickle_policy import Call, Global, Opaque, Policy, is_plain_key
+from .unpickle import read_pickle
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,6 @@ code wrote it. What fits more than one network is an error that lists them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -16,27 +15,14 @@ from torch import Tensor
 
 from ...data.errors import CheckpointError
 from .ask import Ask
+from .assemble import Candidate, assemble, described
 from .codebases import Codebase, plain_names, recognise
-from .found import IMAGENET, Found
+from .family import family_of, stage_widths
+from .found import Found
 from .structure import Layer, Structure, structure
 
 SIDES = {1: (28,), 3: (84, 32, 28)}
 """Sides of images in the few-shot literature, the usual one first, by channels."""
-
-DEPTHS: Mapping[tuple[int, ...], str] = {
-    (1, 1, 1, 1): "resnet10",
-    (2, 2, 2, 2): "resnet18",
-    (3, 4, 6, 3): "resnet34",
-}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One network that the shapes allow."""
-
-    architecture: Mapping[str, Any]
-    side: int
-    said: str
 
 
 def guess(tensors: Mapping[str, Tensor], ask: Ask, *, ordered: bool, where: str) -> Found:
@@ -52,11 +38,11 @@ def guess(tensors: Mapping[str, Tensor], ask: Ask, *, ordered: bool, where: str)
         CheckpointError: If no built-in architecture fits, or several do.
     """
     layers = structure(plain_names(tensors), ordered=ordered)
-    family = _family(layers)
+    family = family_of(layers)
     if family is None or ask.name not in ("", family):
         raise CheckpointError(
             f"{where!r} fits {'no built-in architecture' if family is None else family}"
-            f"{f', not {ask.name}' if ask.name else ''} ({_described(layers)}); for another network "
+            f"{f', not {ask.name}' if ask.name else ''} ({described(layers)}); for another network "
             "say --arch timm/NAME, torchvision/NAME or package.module:factory",
             code="unknown-architecture",
         )
@@ -82,60 +68,7 @@ def guess(tensors: Mapping[str, Tensor], ask: Ask, *, ordered: bool, where: str)
             f"{where!r} fits {len(options)} networks that no tensor tells apart; choose {listed}",
             code="ambiguous-architecture",
         )
-    return _found(options[0], family, layers, head, codebase, ask)
-
-
-def _family(layers: Structure) -> str | None:
-    """The family whose convolutions these are, by their shapes alone."""
-    shapes = [c.shape for c in layers.convolutions]
-    if len(layers.norms) not in (0, len(shapes)) or not shapes:
-        return None
-    if (
-        len(shapes) == 4
-        and all(s[2:] == (3, 3) and s[0] == shapes[0][0] for s in shapes)
-        and all(s[1] == shapes[0][0] for s in shapes[1:])
-    ):
-        return "conv4"
-    if len(layers.norms) == 0:
-        return None
-    if len(shapes) == 16 and all(_residual_block(shapes[i : i + 4]) for i in range(0, 16, 4)):
-        return "resnet12"
-    if shapes[0][2:] in ((7, 7), (3, 3)):
-        depths = _depths(shapes)
-        return DEPTHS.get(depths) if depths else None
-    return None
-
-
-def _residual_block(shapes: list[tuple[int, ...]]) -> bool:
-    a, b, c, shortcut = shapes
-    return (
-        a[2:] == b[2:] == c[2:] == (3, 3)
-        and shortcut == (a[0], a[1], 1, 1)
-        and b[:2] == c[:2] == (a[0], a[0])
-    )
-
-
-def _depths(shapes: list[tuple[int, ...]]) -> tuple[int, ...] | None:
-    """Blocks of each stage, where these are a stem and stages of basic blocks."""
-    stages: list[int] = []
-    width, i = shapes[0][0], 1
-    while i < len(shapes):
-        pair = shapes[i : i + 2]
-        if len(pair) < 2 or pair[0][2:] != (3, 3) or pair[1] != (pair[0][0],) * 2 + (3, 3):
-            return None
-        if pair[0][1] != width:
-            return None
-        i += 2
-        changes = pair[0][0] != width
-        if changes:
-            if i >= len(shapes) or shapes[i] != (pair[0][0], width, 1, 1):
-                return None
-            i += 1
-        if changes or not stages:
-            stages.append(0)
-        stages[-1] += 1
-        width = pair[0][0]
-    return tuple(stages)
+    return assemble(options[0], family, layers, head, codebase, ask)
 
 
 def _head(layers: Structure, ask: Ask) -> Layer | None:
@@ -186,7 +119,7 @@ def _candidates(
         base["widths"] = [s[0] for s in shapes[::4]]
     else:
         wide = shapes[0][2] == 7
-        base |= {"widths": _widths(shapes), "wide_stem": wide}
+        base |= {"widths": stage_widths(shapes), "wide_stem": wide}
     asked = ask.image
     sides = (asked[0],) if asked else _sides(family, channels, base)
     strides = _choices(fixed, "strided", family == "conv4")
@@ -235,167 +168,3 @@ def _final_side(family: str, side: int, strided: bool, base: Mapping[str, Any]) 
     for _ in range(halvings):
         side = (side + 1) // 2 if strided or family not in ("conv4", "resnet12") else side // 2
     return side
-
-
-def _widths(shapes: list[tuple[int, ...]]) -> list[int]:
-    widths = [shapes[0][0]]
-    for shape in shapes[1:]:
-        if shape[0] != widths[-1]:
-            widths.append(shape[0])
-    return widths
-
-
-def _found(
-    chosen: Candidate,
-    family: str,
-    layers: Structure,
-    head: Layer | None,
-    codebase: Codebase | None,
-    ask: Ask,
-) -> Found:
-    """Tensors under our names, and what was seen and assumed on the way."""
-    architecture = dict(chosen.architecture)
-    places = _places(family, architecture)
-    body: dict[str, Tensor] = {}
-    names: dict[str, str] = {}
-    assumed = _assumed(architecture, codebase, head, ask)
-    rows = zip(layers.convolutions, places["conv"], strict=True)
-    for layer, place in [*rows, *zip(layers.norms, places["norm"], strict=False)]:
-        for leaf, tensor in layer.tensors.items():
-            if tensor.ndim == 2:  # a row for each inner step
-                tensor = tensor[-1].clone()
-            body[f"{place}.{leaf}"] = tensor
-            names[f"{place}.{leaf}"] = layer.full(leaf)
-    if any(t.ndim == 2 for n in layers.norms for t in n.tensors.values()):
-        assumed.append(
-            "norms hold a row for each inner step; the last step's is used throughout, as when "
-            "the adapted network is tested"
-        )
-    stored: dict[str, Tensor] = {}
-    if head is not None:
-        leaf = "weight" if "weight" in head.tensors else "weights"
-        stored["weight"] = head.tensors[leaf]
-        stored["bias"] = head.tensors.get("bias", stored["weight"].new_zeros(head.shape[0]))
-        names["head.weight"] = head.full(leaf)
-        if "bias" in head.tensors:
-            names["head.bias"] = head.full("bias")
-    known = set(names.values()) | set(layers.twins)
-    twins = set(layers.twins)
-    unexpected = tuple(
-        layer.full(leaf)
-        for layer in (*layers.linears, *layers.rest)
-        for leaf in layer.tensors
-        if layer is not head and layer.name not in twins and layer.full(leaf) not in known
-    )
-    side = ask.image or (chosen.side, chosen.side)
-    return Found(
-        architecture={**architecture, **_statistics(architecture, ask, assumed)},
-        body=body,
-        head=stored,
-        names=names,
-        unexpected=unexpected,
-        shape=(architecture["channels"], *side),
-        evidence=tuple(_evidence(family, layers, head, codebase, architecture)),
-        assumed=tuple(assumed),
-        norm=codebase.norm if codebase else None,
-        head_name=head.name if head else "",
-    )
-
-
-def _places(family: str, architecture: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Our names of convolutions and norms, in the order files have them."""
-    if family == "conv4":
-        blocks = [f"block{i}" for i in range(1, 5)]
-        return {kind: [f"{b}.{kind}" for b in blocks] for kind in ("conv", "norm")}
-    if family == "resnet12":
-        out: dict[str, list[str]] = {"conv": [], "norm": []}
-        for i in range(1, 5):
-            for kind, places in out.items():
-                places += [f"block{i}.path.{kind}{j}" for j in (1, 2, 3)]
-                places.append(f"block{i}.shortcut.{kind}")
-        return out
-    depths = next(d for d, name in DEPTHS.items() if name == family)
-    out = {"conv": ["stem.conv"], "norm": ["stem.norm"]}
-    widths = architecture["widths"]
-    for s, depth in enumerate(depths):
-        for b in range(depth):
-            block = f"stage{s + 1}.block{b + 1}"
-            for kind, places in out.items():
-                places += [f"{block}.{kind}1", f"{block}.{kind}2"]
-                if b == 0 and s > 0 and widths[s] != widths[s - 1]:
-                    places.append(f"{block}.shortcut.{kind}")
-    return out
-
-
-def _statistics(
-    architecture: Mapping[str, Any], ask: Ask, assumed: list[str]
-) -> dict[str, list[float]]:
-    """Mean and spread to take off the images first, and what was assumed of them."""
-    said = ask.settings.get("normalise")
-    if said not in (None, "imagenet", "none"):
-        raise CheckpointError(
-            f"normalise={said!r} is unknown; say normalise=imagenet or normalise=none", code="arch"
-        )
-    colour = architecture["channels"] == 3
-    if said == "imagenet" or (said is None and colour and architecture.get("wide_stem")):
-        if not colour:
-            raise CheckpointError(
-                f"normalise=imagenet needs 3 channels; this network takes {architecture['channels']}",
-                code="arch",
-            )
-        if said is None:
-            assumed.append(
-                "ImageNet's mean and spread are taken off the images; the file says none"
-            )
-        return {k: list(v) for k, v in IMAGENET.items()}
-    if said is None:
-        assumed.append("images enter in [0, 1]; the file names no mean or spread")
-    return {}
-
-
-def _assumed(
-    architecture: Mapping[str, Any], codebase: Codebase | None, head: Layer | None, ask: Ask
-) -> list[str]:
-    fixed = {**(codebase.known if codebase else {}), **ask.settings}
-    out = []
-    if architecture["name"] == "conv4" and "slope" not in fixed:
-        out.append("the activation leaves no trace; ReLU is assumed")
-    if head is None and "pooled" not in fixed:
-        how = "averaged over space" if architecture["pooled"] else "flattened"
-        out.append(f"the file has no head, so the last map is {how}, as is usual")
-    if ask.image is None and (head is None or architecture["pooled"]):
-        out.append("the image side leaves no trace; the usual one of the literature is taken")
-    return out
-
-
-def _evidence(
-    family: str,
-    layers: Structure,
-    head: Layer | None,
-    codebase: Codebase | None,
-    architecture: Mapping[str, Any],
-) -> Iterator[str]:
-    first = layers.convolutions[0]
-    yield f"{_described(layers)}: {family}"
-    yield f"{first.full('weight')} is {first.shape}: {first.shape[1]} channels"
-    if codebase is not None:
-        yield f"names are those of {codebase.name}"
-    if head is not None:
-        last = architecture.get("filters") or architecture["widths"][-1]
-        side = round((head.shape[1] / last) ** 0.5)
-        how = f"{last} pooled" if architecture["pooled"] else f"{last} x {side} x {side}"
-        yield f"head {head.name!r} takes {head.shape[1]} values: {how}"
-    if layers.twins:
-        yield f"{len(layers.twins)} layers are saved under two names, first {layers.twins[0]!r}"
-
-
-def _described(layers: Structure) -> str:
-    sides: dict[str, int] = {}
-    for one in layers.convolutions:
-        side = f"{one.shape[2]}x{one.shape[3]}"
-        sides[side] = sides.get(side, 0) + 1
-    kinds = ", ".join(f"{count} of {side}" for side, count in sides.items()) or "none"
-    return (
-        f"{len(layers.convolutions)} convolutions ({kinds}), {len(layers.norms)} norms, "
-        f"{len(layers.linears)} linear layers"
-    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...data.errors import CheckpointError
-from ...data.unpickle import Global, Opaque
+from ...data.pickle_policy import Global, Opaque
 from .views import Storage, View
 
 Path = tuple[str, ...]

@@ -12,7 +12,8 @@ import mmap
 from typing import IO, cast
 
 from ...data.errors import CheckpointError
-from ...data.unpickle import Policy, read_pickle
+from ...data.pickle_policy import Policy
+from ...data.unpickle import read_pickle
 from .archive import Parsed
 from .pickled import Reader
 from .views import ITEM_BYTES

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...data.errors import CheckpointError
-from ...data.unpickle import Call, Global, Policy
+from ...data.pickle_policy import Call, Global, Policy
 from ...data.unpickle_plain import PLAIN_BUILDS, PLAIN_CALLS, PLAIN_NAMES
 from .views import ITEM_BYTES, Storage, View, checked_view
 

@@ -1,0 +1,157 @@
+"""A chosen network's tensors under our names, and what was seen and assumed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ...data.errors import CheckpointError
+from .ask import Ask
+from .codebases import Codebase
+from .family import places
+from .found import IMAGENET, Found
+from .structure import Layer, Structure
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One network that the shapes allow."""
+
+    architecture: Mapping[str, Any]
+    side: int
+    said: str
+
+
+def assemble(
+    chosen: Candidate,
+    family: str,
+    layers: Structure,
+    head: Layer | None,
+    codebase: Codebase | None,
+    ask: Ask,
+) -> Found:
+    """Tensors under our names, and what was seen and assumed on the way."""
+    architecture = dict(chosen.architecture)
+    named = places(family, architecture)
+    body: dict[str, Tensor] = {}
+    names: dict[str, str] = {}
+    assumed = _assumed(architecture, codebase, head, ask)
+    rows = zip(layers.convolutions, named["conv"], strict=True)
+    for layer, place in [*rows, *zip(layers.norms, named["norm"], strict=False)]:
+        for leaf, tensor in layer.tensors.items():
+            if tensor.ndim == 2:  # a row for each inner step
+                tensor = tensor[-1].clone()
+            body[f"{place}.{leaf}"] = tensor
+            names[f"{place}.{leaf}"] = layer.full(leaf)
+    if any(t.ndim == 2 for n in layers.norms for t in n.tensors.values()):
+        assumed.append(
+            "norms hold a row for each inner step; the last step's is used throughout, as when "
+            "the adapted network is tested"
+        )
+    stored: dict[str, Tensor] = {}
+    if head is not None:
+        leaf = "weight" if "weight" in head.tensors else "weights"
+        stored["weight"] = head.tensors[leaf]
+        stored["bias"] = head.tensors.get("bias", stored["weight"].new_zeros(head.shape[0]))
+        names["head.weight"] = head.full(leaf)
+        if "bias" in head.tensors:
+            names["head.bias"] = head.full("bias")
+    known = set(names.values()) | set(layers.twins)
+    twins = set(layers.twins)
+    unexpected = tuple(
+        layer.full(leaf)
+        for layer in (*layers.linears, *layers.rest)
+        for leaf in layer.tensors
+        if layer is not head and layer.name not in twins and layer.full(leaf) not in known
+    )
+    side = ask.image or (chosen.side, chosen.side)
+    return Found(
+        architecture={**architecture, **_statistics(architecture, ask, assumed)},
+        body=body,
+        head=stored,
+        names=names,
+        unexpected=unexpected,
+        shape=(architecture["channels"], *side),
+        evidence=tuple(_evidence(family, layers, head, codebase, architecture)),
+        assumed=tuple(assumed),
+        norm=codebase.norm if codebase else None,
+        head_name=head.name if head else "",
+    )
+
+
+def _statistics(
+    architecture: Mapping[str, Any], ask: Ask, assumed: list[str]
+) -> dict[str, list[float]]:
+    """Mean and spread to take off the images first, and what was assumed of them."""
+    said = ask.settings.get("normalise")
+    if said not in (None, "imagenet", "none"):
+        raise CheckpointError(
+            f"normalise={said!r} is unknown; say normalise=imagenet or normalise=none", code="arch"
+        )
+    colour = architecture["channels"] == 3
+    if said == "imagenet" or (said is None and colour and architecture.get("wide_stem")):
+        if not colour:
+            raise CheckpointError(
+                f"normalise=imagenet needs 3 channels; this network takes {architecture['channels']}",
+                code="arch",
+            )
+        if said is None:
+            assumed.append(
+                "ImageNet's mean and spread are taken off the images; the file says none"
+            )
+        return {k: list(v) for k, v in IMAGENET.items()}
+    if said is None:
+        assumed.append("images enter in [0, 1]; the file names no mean or spread")
+    return {}
+
+
+def _assumed(
+    architecture: Mapping[str, Any], codebase: Codebase | None, head: Layer | None, ask: Ask
+) -> list[str]:
+    fixed = {**(codebase.known if codebase else {}), **ask.settings}
+    out = []
+    if architecture["name"] == "conv4" and "slope" not in fixed:
+        out.append("the activation leaves no trace; ReLU is assumed")
+    if head is None and "pooled" not in fixed:
+        how = "averaged over space" if architecture["pooled"] else "flattened"
+        out.append(f"the file has no head, so the last map is {how}, as is usual")
+    if ask.image is None and (head is None or architecture["pooled"]):
+        out.append("the image side leaves no trace; the usual one of the literature is taken")
+    return out
+
+
+def _evidence(
+    family: str,
+    layers: Structure,
+    head: Layer | None,
+    codebase: Codebase | None,
+    architecture: Mapping[str, Any],
+) -> Iterator[str]:
+    first = layers.convolutions[0]
+    yield f"{described(layers)}: {family}"
+    yield f"{first.full('weight')} is {first.shape}: {first.shape[1]} channels"
+    if codebase is not None:
+        yield f"names are those of {codebase.name}"
+    if head is not None:
+        last = architecture.get("filters") or architecture["widths"][-1]
+        side = round((head.shape[1] / last) ** 0.5)
+        how = f"{last} pooled" if architecture["pooled"] else f"{last} x {side} x {side}"
+        yield f"head {head.name!r} takes {head.shape[1]} values: {how}"
+    if layers.twins:
+        yield f"{len(layers.twins)} layers are saved under two names, first {layers.twins[0]!r}"
+
+
+def described(layers: Structure) -> str:
+    """The layers counted, in a phrase for an error or for the evidence."""
+    sides: dict[str, int] = {}
+    for one in layers.convolutions:
+        side = f"{one.shape[2]}x{one.shape[3]}"
+        sides[side] = sides.get(side, 0) + 1
+    kinds = ", ".join(f"{count} of {side}" for side, count in sides.items()) or "none"
+    return (
+        f"{len(layers.convolutions)} convolutions ({kinds}), {len(layers.norms)} norms, "
+        f"{len(layers.linears)} linear layers"
+    )
