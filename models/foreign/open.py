@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...data.errors import CheckpointError
 from ..reading.raw import RawCheckpoint
 from .ask import Ask
-from .found import IMAGENET, Found
+from .found import Found
 from .guess import guess
 from .hub import (
     code_of,
@@ -21,6 +21,7 @@ from .hub import (
     transformers_config,
     version_of,
 )
+from .images import image_shape, statistics, timm_images
 from .structure import COUNTER
 
 NO_CODE = (
@@ -100,8 +101,8 @@ def _transformers(raw: RawCheckpoint, tensors: Mapping[str, Tensor], ask: Ask) -
             "say --arch transformers:pool=cls, avg, pooler or flatten for another"
         )
     processor = raw.metadata.get("preprocessor_config")
-    shape = _shape(config, processor, ask, assumed)
-    architecture |= _statistics(processor, ask, shape[0], assumed)
+    shape = image_shape(config, processor, ask, assumed)
+    architecture |= statistics(processor, ask, shape[0], assumed)
     return _split(architecture, own, tensors, shape, evidence, assumed)
 
 
@@ -185,8 +186,8 @@ def _library(
     assumed: list[str] = []
     own = config.get("pretrained_cfg")
     words = own if isinstance(own, dict) else cfg if isinstance(cfg, dict) else {}
-    shape, statistics = _timm_images(words, architecture["channels"], ask, assumed)
-    return _split({**architecture, **statistics}, tensors, tensors, shape, evidence, assumed)
+    shape, normalisation = timm_images(words, architecture["channels"], ask, assumed)
+    return _split({**architecture, **normalisation}, tensors, tensors, shape, evidence, assumed)
 
 
 def _outputs(tensors: Mapping[str, Tensor]) -> int:
@@ -204,72 +205,6 @@ def _channels(tensors: Mapping[str, Tensor]) -> int:
     """Channels of an image: the inputs of the first convolution."""
     first = next((t for t in tensors.values() if t.ndim == 4), None)
     return int(first.shape[1]) if first is not None else 3
-
-
-def _timm_images(
-    words: Mapping[str, Any], channels: int, ask: Ask, assumed: list[str]
-) -> tuple[tuple[int, int, int], dict[str, list[float]]]:
-    size = words.get("input_size")
-    if ask.image:
-        sides = ask.image
-    elif isinstance(size, list | tuple) and len(size) == 3:
-        sides = (int(size[1]), int(size[2]))
-    else:
-        sides = 224, 224
-        assumed.append("images are 224 x 224; nothing says otherwise")
-    processor = {"image_mean": words.get("mean"), "image_std": words.get("std")}
-    said = processor if words.get("mean") else None
-    return (channels, sides[0], sides[1]), _statistics(said, ask, channels, assumed)
-
-
-def _shape(config: Any, processor: Any, ask: Ask, assumed: list[str]) -> tuple[int, int, int]:
-    channels = int(getattr(config, "num_channels", 3))
-    if ask.image:
-        return (channels, *ask.image)
-    size = getattr(config, "image_size", None)
-    if size is None and isinstance(processor, dict):
-        crops = processor.get("do_center_crop") and processor.get("crop_size")
-        size = crops or processor.get("size")
-    if isinstance(size, dict):
-        edge = size.get("shortest_edge")
-        size = (size.get("height", edge), size.get("width", edge))
-    sides = size if isinstance(size, list | tuple) else (size, size)
-    whole = [s for s in sides if isinstance(s, int) and 1 <= s <= 4096]
-    if len(whole) == len(sides) == 2:
-        return channels, whole[0], whole[1]
-    assumed.append("images are 224 x 224; neither config.json nor a processor says otherwise")
-    return channels, 224, 224
-
-
-def _statistics(
-    processor: Any, ask: Ask, channels: int, assumed: list[str]
-) -> dict[str, list[float]]:
-    """Mean and spread that the checkpoint's own processor takes off."""
-    said = ask.settings.get("normalise")
-    if said == "imagenet" and channels == 3:
-        return {k: list(v) for k, v in IMAGENET.items()}
-    if said == "none":
-        return {}
-    if said is not None:
-        raise CheckpointError(
-            f"normalise={said!r} with {channels} channels is unknown; say normalise=imagenet (3 "
-            "channels) or normalise=none",
-            code="arch",
-        )
-    if isinstance(processor, dict) and processor.get("do_normalize", True):
-        mean, std = processor.get("image_mean"), processor.get("image_std")
-        if isinstance(mean, list | tuple) and isinstance(std, list | tuple):
-            both = [list(map(float, mean)), list(map(float, std))]
-            if all(len(v) == channels for v in both):
-                return {"mean": both[0], "std": both[1]}
-            assumed.append(
-                f"the processor's mean and spread are for {len(mean)} channels and images have "
-                f"{channels}; their averages are used"
-            )
-            averages = [[sum(v) / len(v)] * channels for v in both]
-            return {"mean": averages[0], "std": averages[1]}
-    assumed.append("images enter in [0, 1]; the checkpoint names no mean or spread")
-    return {}
 
 
 def _split(

@@ -1,0 +1,82 @@
+"""The images a library's network takes: their shape, and the mean and spread taken off first.
+
+Each comes from the caller, else from the checkpoint's own config, else from a default that is
+added to ``assumed``, sentence by sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...data.errors import CheckpointError
+from .ask import Ask
+from .found import IMAGENET
+
+
+def timm_images(
+    words: Mapping[str, Any], channels: int, ask: Ask, assumed: list[str]
+) -> tuple[tuple[int, int, int], dict[str, list[float]]]:
+    """Shape `(C, H, W)` and statistics by timm's ``pretrained_cfg``."""
+    size = words.get("input_size")
+    if ask.image:
+        sides = ask.image
+    elif isinstance(size, list | tuple) and len(size) == 3:
+        sides = (int(size[1]), int(size[2]))
+    else:
+        sides = 224, 224
+        assumed.append("images are 224 x 224; nothing says otherwise")
+    processor = {"image_mean": words.get("mean"), "image_std": words.get("std")}
+    said = processor if words.get("mean") else None
+    return (channels, sides[0], sides[1]), statistics(said, ask, channels, assumed)
+
+
+def image_shape(config: Any, processor: Any, ask: Ask, assumed: list[str]) -> tuple[int, int, int]:
+    """`(C, H, W)` by a transformers config, its processor's file where the config is silent."""
+    channels = int(getattr(config, "num_channels", 3))
+    if ask.image:
+        return (channels, *ask.image)
+    size = getattr(config, "image_size", None)
+    if size is None and isinstance(processor, dict):
+        crops = processor.get("do_center_crop") and processor.get("crop_size")
+        size = crops or processor.get("size")
+    if isinstance(size, dict):
+        edge = size.get("shortest_edge")
+        size = (size.get("height", edge), size.get("width", edge))
+    sides = size if isinstance(size, list | tuple) else (size, size)
+    whole = [s for s in sides if isinstance(s, int) and 1 <= s <= 4096]
+    if len(whole) == len(sides) == 2:
+        return channels, whole[0], whole[1]
+    assumed.append("images are 224 x 224; neither config.json nor a processor says otherwise")
+    return channels, 224, 224
+
+
+def statistics(
+    processor: Any, ask: Ask, channels: int, assumed: list[str]
+) -> dict[str, list[float]]:
+    """Mean and spread that the checkpoint's own processor takes off."""
+    said = ask.settings.get("normalise")
+    if said == "imagenet" and channels == 3:
+        return {k: list(v) for k, v in IMAGENET.items()}
+    if said == "none":
+        return {}
+    if said is not None:
+        raise CheckpointError(
+            f"normalise={said!r} with {channels} channels is unknown; say normalise=imagenet (3 "
+            "channels) or normalise=none",
+            code="arch",
+        )
+    if isinstance(processor, dict) and processor.get("do_normalize", True):
+        mean, std = processor.get("image_mean"), processor.get("image_std")
+        if isinstance(mean, list | tuple) and isinstance(std, list | tuple):
+            both = [list(map(float, mean)), list(map(float, std))]
+            if all(len(v) == channels for v in both):
+                return {"mean": both[0], "std": both[1]}
+            assumed.append(
+                f"the processor's mean and spread are for {len(mean)} channels and images have "
+                f"{channels}; their averages are used"
+            )
+            averages = [[sum(v) / len(v)] * channels for v in both]
+            return {"mean": averages[0], "std": averages[1]}
+    assumed.append("images enter in [0, 1]; the checkpoint names no mean or spread")
+    return {}
