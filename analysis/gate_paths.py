@@ -15,7 +15,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from ..models.strip import LoadReport, StripReport
+from ..models.load_body import LoadReport
+from ..models.strip import StripReport
 from .expressions import ExpressionError, Named, Path, Scalar, path_text
 from .result import Audit
 

@@ -16,9 +16,10 @@ from .backbones import BACKBONES
 from .build import build_body
 from .checkpoint import Checkpoint, digest, find_checkpoint, read_checkpoint
 from .forward import Params
+from .load_body import LoadReport
 from .norms import NormMode
 from .rules import Adapts, Rule, RuleName
-from .strip import LoadReport, StripReport, strip
+from .strip import StripReport, strip
 
 Side = Annotated[int, Field(ge=1, le=1024)]
 """Channels or pixels of an image; a file that asks for more is not believed."""

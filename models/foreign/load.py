@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from ..build import build_body
 from ..checkpoint import Checkpoint, refuse_non_finite
 from ..encoder import Encoder
+from ..load_body import LoadReport
 from ..norms import default_norm
 from ..reading.raw import RawCheckpoint
 from ..reading.read import read_file
 from ..rules import Rule
-from ..strip import LoadReport, strip, unused
+from ..strip import strip, unused
 from .ask import parse
 from .found import Found
 from .open import identify, with_counters

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from metaprobe.data.errors import CheckpointError
 from metaprobe.models.backbones import BACKBONES, Conv4, build_backbone
-from metaprobe.models.strip import load_body, strip
+from metaprobe.models.load_body import load_body
+from metaprobe.models.strip import strip
 
 ARCHITECTURE = {"name": "conv4", "filters": 6}
 SHAPE = (1, 16, 16)
