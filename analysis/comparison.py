@@ -22,6 +22,7 @@ from ..data.embeddings import Embeddings
 from ..data.errors import MetaprobeError
 from ..data.fit import fit_images
 from ..data.images import LabelledImages
+from ..data.readers.options import ReadOptions
 from ..data.store import Store
 from ..models.encoder import Encoder, load_encoder
 from ..models.layers import EMBEDDING, Tap, parse_tap
@@ -184,6 +185,8 @@ def compare(
     repeats: int = 50,
     seed: int = 0,
     resize: bool = False,
+    image_size: int | None = None,
+    max_unreadable: float = 0.0,
     device: str = "auto",
     store: Store | None = None,
 ) -> Comparison:
@@ -200,6 +203,8 @@ def compare(
         repeats: Permutations of each null.
         seed: Of the draw and of the permutations.
         resize: Whether images may be made to fit each encoder.
+        image_size: Side that image files are brought to before; as they are when None.
+        max_unreadable: Share of image files that may be left out as unreadable.
         device: ``"auto"``, ``"cpu"`` or a torch device.
         store: Where features are kept; nothing is kept when None.
 
@@ -216,7 +221,7 @@ def compare(
         )
     wanted = [named(measure) for measure in measures]
     encoders = [c if isinstance(c, Encoder) else load_encoder(c) for c in checkpoints]
-    whole = open_dataset(data, split)
+    whole = open_dataset(data, split, options=ReadOptions(image_size, max_unreadable))
     kept = stratified(whole.labels, most, seed)
     images = replace(
         whole, images=whole.images[kept], labels=whole.labels[kept], ids=whole.ids[kept]

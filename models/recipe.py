@@ -30,6 +30,8 @@ class DataSection(_Section):
     name: str = "glyphs"
     train: str = "train"
     validation: str = "validation"
+    image_size: int | None = Field(default=None, ge=1)
+    """Side that image files are brought to; as they are when None."""
 
 
 class TaskSection(_Section):

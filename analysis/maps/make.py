@@ -13,6 +13,7 @@ from ...data.datasets import open_dataset
 from ...data.embeddings import Embeddings
 from ...data.errors import MetaprobeError
 from ...data.fit import fit_images
+from ...data.readers.options import ReadOptions
 from ...data.store import Store
 from ...models.encoder import Encoder, load_encoder
 from ...probes.extract import BLOCK
@@ -164,7 +165,9 @@ def _dataset(
     encoder: Encoder, asked: MapSettings, store: Store | None, progress: Progress | None
 ) -> Points:
     audit = asked.audit
-    data = open_dataset(audit.data, audit.split)
+    data = open_dataset(
+        audit.data, audit.split, options=ReadOptions(audit.image_size, audit.max_unreadable)
+    )
     images, _ = fit_images(data, encoder.shape, resize=audit.resize)
     return dataset_points(
         encoder,

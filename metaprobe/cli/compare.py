@@ -10,7 +10,9 @@ import typer
 from .options import (
     Arch,
     Cache,
+    ImageSize,
     Json,
+    MaxUnreadable,
     NoCache,
     Seed,
     StateKey,
@@ -43,6 +45,8 @@ def compare(
     k: Annotated[int, typer.Option("-k", "--neighbours", help="Neighbours of an image.")] = 10,
     repeats: Annotated[int, typer.Option(help="Permutations of each null.")] = 50,
     resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    image_size: ImageSize = None,
+    max_unreadable: MaxUnreadable = 0.0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for comparison.json, a table and figures.")
     ] = None,
@@ -76,6 +80,8 @@ def compare(
         repeats=repeats,
         seed=seed,
         resize=resize,
+        image_size=image_size,
+        max_unreadable=max_unreadable,
         device=device,
         store=open_store(cache, no_cache),
     )

@@ -10,7 +10,9 @@ import typer
 from .options import (
     Arch,
     Cache,
+    ImageSize,
     Json,
+    MaxUnreadable,
     NoCache,
     Seed,
     StateKey,
@@ -62,6 +64,8 @@ def map_(
         typer.Option(help="Also write projector, atlas, fiftyone or npz, repeatable."),
     ] = None,
     resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    image_size: ImageSize = None,
+    max_unreadable: MaxUnreadable = 0.0,
     out: Annotated[Path, typer.Option(help="Folder for the figure, map.json and exports.")] = Path(
         "map"
     ),
@@ -107,6 +111,8 @@ def map_(
             norm=one_of(norm, "norm", "batch", "running", "support"),
             device=device,
             resize=resize,
+            image_size=image_size,
+            max_unreadable=max_unreadable,
         ),
     )
     [encoder] = load([checkpoint], arch, state_key, False, trust_code)

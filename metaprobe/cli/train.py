@@ -25,6 +25,7 @@ def train(
     from ..data.datasets import open_dataset
     from ..data.errors import DataError
     from ..data.files import require_writable
+    from ..data.readers.options import ReadOptions
     from ..models.recipe import read_recipe
     from ..models.state import State
     from ..models.training import train as run
@@ -32,8 +33,9 @@ def train(
     wanted = read_recipe(recipe, seed=seed)
     path = out or Path(f"{recipe.stem}-{wanted.data.name}-s{wanted.seed}.safetensors")
     require_writable(path.parent)
-    training = open_dataset(wanted.data.name, wanted.data.train)
-    validation = open_dataset(wanted.data.name, wanted.data.validation)
+    options = ReadOptions(wanted.data.image_size)
+    training = open_dataset(wanted.data.name, wanted.data.train, options=options)
+    validation = open_dataset(wanted.data.name, wanted.data.validation, options=options)
     if training.fingerprint == validation.fingerprint:
         raise DataError(
             f"training and validation are the same images of {wanted.data.name!r}; name two splits",
