@@ -71,7 +71,6 @@ def network_claim(outcomes: Sequence[Outcome]) -> Claim:
     base, equal, together, scattered = outcomes[:4]
     shift = median_interval(base.maml_position - base.nal_position)
     ratios = [median_interval(o.ratio) for o in (base, equal, together, scattered)]
-    kept = median_interval((scattered.ratio - 1) / (base.ratio - 1))
     pays = np.median(base.maml_easy / base.nal_easy), np.median(base.maml_hard / base.nal_hard)
     texts = [f"{m:.2f} [{low:.2f}, {high:.2f}]" for m, low, high in ratios]
     return Claim(
@@ -88,19 +87,42 @@ def network_claim(outcomes: Sequence[Outcome]) -> Claim:
         estimate=ratios[0][0],
         interval=ratios[0][1:],
         rule="medians over geometries with their 95 % intervals: ratio above 2.3; below 1.1 "
-        "without hardness gap and with one centre; scattering keeps below 1/3 of the gain; MAML "
+        "without hardness gap and with one centre; below 1.35 with hard tasks scattered; MAML "
         "more than 0.1 nearer the hard centre than NAL",
         verdict=every(
             inside(ratios[0][1:], low=2.3),
             inside(ratios[1][1:], high=1.1),
             inside(ratios[2][1:], high=1.1),
-            inside(kept[1:], high=1 / 3),
+            inside(ratios[3][1:], high=1.35),
             inside(shift[1:], low=0.1),
         ),
         note=f"MAML pays on easy tasks (risk × {pays[0]:.1f}) to win on hard ones (× "
         f"{pays[1]:.2f}). Without a gap in input variance single geometries reach "
         f"{equal.ratio.max():.2f}: a network's curvature depends on where the centres lie, so "
         "equal variance is not quite equal hardness. One geometry alone would not have shown this.",
+    )
+
+
+def scattering_claim(outcomes: Sequence[Outcome]) -> Claim:
+    """C-B9b: the part of C-B9 about scattered hard tasks, measured against the packed case."""
+    base, scattered = outcomes[0], outcomes[3]
+    kept = median_interval((scattered.ratio - 1) / (base.ratio - 1))
+    return Claim(
+        id="C-B9b",
+        statement="In a two-layer network scattering the hard tasks takes most of MAML's relative "
+        "gain away.",
+        source="derived, after C-B9 had been measured",
+        published=None,
+        published_status="derived",
+        measured=f"of the gain with packed hard tasks scattering keeps {kept[0]:.3f} "
+        f"[{kept[1]:.3f}, {kept[2]:.3f}] (median over {len(base.ratio)} geometries)",
+        estimate=kept[0],
+        interval=kept[1:],
+        rule="the 95 % interval of the median of (G − 1) scattered over (G − 1) packed wholly "
+        "below 1/3",
+        verdict=inside(kept[1:], high=1 / 3),
+        note="Statement and rule are ours and were written after the absolute limit of 1.35 in "
+        "C-B9 had turned out too close to call; it does not replace C-B9.",
     )
 
 

@@ -76,7 +76,7 @@ def curvature_after_adaptation(settings: Settings) -> Claim:
 
 def where_training_ends(settings: Settings) -> Claim:
     """C-B2: F2 against least squares over finitely many sampled tasks."""
-    tasks = 3_000 if settings.quick else 10_000
+    tasks = 10_000
     cases = (
         BASE,
         with_samples(BASE, 20),
@@ -86,7 +86,13 @@ def where_training_ends(settings: Settings) -> Claim:
     fits = [
         fitted_position(land, tasks=tasks, seed=settings.seed + i) for i, land in enumerate(cases)
     ]
-    worst = max(abs(fit.z(starts(land)[1])) for fit, land in zip(fits, cases, strict=True))
+    ends = [starts(land)[1] for land in cases]
+    worst = max(abs(fit.z(end)) for fit, end in zip(fits, ends, strict=True))
+    off = [abs(fit.mean - end) for fit, end in zip(fits, ends, strict=True)]
+    # Scattered hard optima (r_H = 4) move the end of finitely many tasks the most.
+    near = all(
+        gap <= (0.015 if land.r_hard == 4 else 0.01) for gap, land in zip(off, cases, strict=True)
+    )
 
     rng = np.random.default_rng(settings.seed)
     covariances = random_covariances(rng, 5, 6)
@@ -114,14 +120,16 @@ def where_training_ends(settings: Settings) -> Claim:
         published=None,
         published_status="derived",
         measured=f"MAML trained on {tasks} sampled tasks ends at {fits[0].mean:.4f} (closed form "
-        f"{b:.4f}; NAL {a:.4f}); largest deviation {worst:.2f} standard errors over "
-        f"{len(cases)} landscapes, {z_any:.2f} with arbitrary covariances (and {z_nal:.0f} from "
+        f"{b:.4f}; NAL {a:.4f}); off by "
+        + ", ".join(f"{gap:.4f}" for gap in off)
+        + f" in {len(cases)} landscapes; largest deviation {worst:.2f} standard errors, {z_any:.2f} with arbitrary covariances (and {z_nal:.0f} from "
         "where NAL ends)",
         estimate=fits[0].mean,
         interval=fits[0].interval,
-        rule="each fitted position, and each weight with arbitrary covariances, within 4.5 "
-        "standard errors of F2, and the latter not within 4.5 of NAL's end",
-        verdict=exact(worst <= 4.5 and z_any <= 4.5 < z_nal),
+        rule="each fitted position within 0.01 of F2 (0.015 with hard optima scattered by 4) and "
+        "within 4 standard errors; with arbitrary covariances each weight within 4 standard errors "
+        "of F2, and not all within 4 of NAL's end",
+        verdict=exact(near and worst <= 4 and z_any <= 4 < z_nal),
     )
 
 

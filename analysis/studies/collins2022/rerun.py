@@ -19,6 +19,7 @@ from .beyond import (
     run_features,
     run_meeting,
     run_network,
+    scattering_claim,
 )
 from .budget import budget_claims
 from .claims import landscape_claims
@@ -60,6 +61,7 @@ def run(settings: Settings) -> Study:
         *landscape_claims(settings),
         *budget_claims(settings),
         network_claim(outcomes),
+        scattering_claim(outcomes),
         features_claim(features),
         meeting_claim(meeting),
         *warning_claims(settings),

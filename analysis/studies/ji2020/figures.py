@@ -18,11 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from .budget import BATCHES, GRID, Budget, Floor
-from .contraction import Forgetting, Hypergradient, geometric_fall
+from .contraction import Forgetting, geometric_fall
 from .convergence import Sweep, Sweeps, average_gradient
 from .demo import Comparison
 from .exactness import EXAMPLE, METHODS
 from .flops import flops
+from .hypergradient import Hypergradient
 from .ledger import geometric_mean
 from .problems import Array
 from .smoothness import Curves

@@ -22,13 +22,10 @@ from .budget import (
 from .contraction import (
     Forgetting,
     HeadSmoothness,
-    Hypergradient,
-    body_gradient_reaches_the_limit,
     forgetting,
     head_curvature,
     head_curvature_contracts,
     head_gradient_contracts,
-    hypergradient,
 )
 from .convergence import (
     Sweeps,
@@ -43,6 +40,12 @@ from .convergence import (
 from .demo import Comparison, compare_bodies
 from .exactness import claims as exact_claims
 from .exactness import cost_table
+from .hypergradient import (
+    Hypergradient,
+    body_gradient_obeys_its_bound,
+    body_gradient_reaches_the_limit,
+    hypergradient,
+)
 from .ledger import Sizes, sizes
 from .smoothness import (
     Curves,
@@ -108,6 +111,7 @@ def report(data: Measured) -> Study:
         *exact_claims(data.size),
         head_gradient_contracts(data.forgetting),
         body_gradient_reaches_the_limit(data.hypergradient),
+        body_gradient_obeys_its_bound(data.hypergradient),
         head_curvature_contracts(data.head),
         curvature_saturates_or_grows(data.curves),
         shrinking_the_rate_rescues(data.curves),
@@ -120,7 +124,9 @@ def report(data: Measured) -> Study:
         loss_is_not_worse(data.sweeps),
         geometry_alone_does_not_decide(data.sweeps),
     ]
-    claims = tuple(sorted(ledger, key=lambda claim: (claim.id[0], int(claim.id[1:]))))
+    claims = tuple(
+        sorted(ledger, key=lambda claim: (claim.id[0], int(claim.id[1:].rstrip("b")), claim.id))
+    )
     return Study(
         name="ji2020",
         title=TITLE,

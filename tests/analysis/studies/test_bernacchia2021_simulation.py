@@ -102,7 +102,7 @@ def test_simulation_meets_the_exact_values_at_rate_zero(place: int) -> None:
 def test_the_refined_form_is_within_errors_of_simulation_where_it_is_trusted() -> None:
     rng = np.random.default_rng(5)
     tried = 0
-    while tried < 10:
+    while tried < 20:
         n_val, tasks = int(rng.integers(1, 4)), int(rng.integers(1, 6))
         if n_val * tasks > 8:
             continue

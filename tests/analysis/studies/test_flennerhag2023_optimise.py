@@ -1,4 +1,4 @@
-"""Optimistic meta-gradients: reference values, identities, bounds and warnings."""
+"""Optimistic meta-gradients: the optimiser against reference values and a second writing of it."""
 
 import math
 from collections.abc import Callable
@@ -12,25 +12,12 @@ from hypothesis import strategies as st
 
 from metaprobe.analysis.studies.flennerhag2023 import optimise
 from metaprobe.analysis.studies.flennerhag2023.counterexample import (
-    CYCLE,
-    distance_to_cycle,
     half_turn,
-    lessard_paths,
     path_radius,
-    race,
-    reach,
 )
 from metaprobe.analysis.studies.flennerhag2023.element_wise import (
     quadratic_problem,
     tune_online,
-)
-from metaprobe.analysis.studies.flennerhag2023.identities import (
-    fista_weights,
-    heavy_ball,
-    identity_table,
-    nesterov,
-    relative_gap,
-    torch_sgd,
 )
 from metaprobe.analysis.studies.flennerhag2023.optimise import (
     Method,
@@ -52,17 +39,7 @@ from metaprobe.analysis.studies.flennerhag2023.problems import (
     soft_label_logistic,
 )
 from metaprobe.analysis.studies.flennerhag2023.rates import (
-    SETUPS,
-    bound_ratios,
-    conditioning_exponents,
-    conditioning_table,
-    gradient_descent_count,
-    hint_values,
-    logistic_runs,
-    loglog_slope,
-    preconditioned_curves,
     scale_values,
-    stability_limit,
 )
 
 AT = np.array([1, 10, 100, 1000, 2000]) - 1
@@ -93,13 +70,6 @@ REFERENCE: list[tuple[Method, Weights, float | Schedule, list[float]]] = [
 @pytest.fixture(scope="module")
 def chain() -> Problem:
     return log_uniform_quadratic()
-
-
-def slope_of(problem: Problem, label: str, first: int = 30, steps: int = 2000) -> float:
-    return loglog_slope(SETUPS[label].values(problem, steps), first, steps)
-
-
-# Reference values
 
 
 @pytest.mark.parametrize(("method", "weights", "beta", "expected"), REFERENCE)
@@ -143,9 +113,6 @@ def test_element_wise_rates_match_the_reference(
     )  # fmt: skip
     assert run.losses[-1, 0] == pytest.approx(loss, rel=1e-9)
     np.testing.assert_allclose(run.rates[0], rates, atol=1e-10)
-
-
-# The optimiser itself
 
 
 def plain_optimistic(problem: Problem, steps: int, beta: float, hinted: bool) -> list[float]:
@@ -264,180 +231,3 @@ def test_every_problem_knows_its_gradient_and_its_minimum(problem: Problem) -> N
         assert slope == pytest.approx(problem.gradient(x)[i], abs=1e-6)
     assert problem.value(problem.minimiser) == pytest.approx(problem.minimum, abs=1e-15)
     np.testing.assert_allclose(problem.gradient(problem.minimiser), 0, atol=1e-15)
-
-
-# C1: momentum is a meta-gradient
-
-
-def test_every_identity_holds_to_rounding_on_both_problems(chain: Problem) -> None:
-    logistic = soft_label_logistic(np.random.default_rng(3), 150, 20)
-    table = identity_table({"quadratic": chain, "logistic": logistic}, 200)
-    assert len(table) == 10
-    assert float(table[["quadratic", "logistic"]].to_numpy().max()) < 1e-12
-
-
-def test_the_identities_are_not_true_of_any_momentum() -> None:
-    f = log_uniform_quadratic(20, 1e-3)
-    right = heavy_ball(f.gradient, f.start, 50, lambda _: 0.9, lambda _: 0.1)
-    wrong = heavy_ball(f.gradient, f.start, 50, lambda _: 0.89, lambda _: 0.1)
-    assert relative_gap(wrong, right) > 1e-3
-    assert relative_gap(nesterov(f.gradient, f.start, 50, 0.9, 0.1), right) > 1e-3
-
-
-def test_fista_weights_obey_their_recursion() -> None:
-    pace = np.array(fista_weights(50))
-    np.testing.assert_allclose(pace[1:] ** 2 - pace[1:], pace[:-1] ** 2, rtol=1e-12)
-
-
-def test_full_autograd_through_a_torch_function_gives_torch_sgd() -> None:
-    h = torch.linspace(0.1, 1, 5, dtype=torch.float64)
-    x, w = torch.ones(5, dtype=torch.float64), torch.zeros(5, dtype=torch.float64)
-    beta, mu, path = 0.4, 0.8, []
-    for _ in range(40):
-        w = w.detach().requires_grad_()
-        loss = 0.5 * (h * (x + w) ** 4).sum() + (1 - mu) / (2 * beta) * (w**2).sum()
-        (slope,) = torch.autograd.grad(loss, [w])
-        x, w = (x + w).detach(), w - beta * slope
-        path.append(x.numpy())
-    other = torch_sgd(lambda p: 2 * h.numpy() * p**3, np.ones(5), 40, mu, beta, nesterov=False)
-    assert relative_gap(np.stack(path), other) < 1e-12
-
-
-# C2 to C6: rates
-
-
-@pytest.mark.parametrize(
-    ("label", "slope", "width"),
-    [
-        ("GD", -1, 0.05),
-        ("MG, constant weights", -1, 0.05),
-        ("MG, growing weights, falling step", -1, 0.05),
-        ("OMG", -2, 0.08),
-        ("OMG, rising step", -2, 0.08),
-        ("FISTA", -2, 0.1),
-        ("AdaOMG", -2, 0.1),
-    ],
-)
-def test_each_method_has_the_slope_its_theory_gives(
-    chain: Problem, label: str, slope: float, width: float
-) -> None:
-    assert slope_of(chain, label) == pytest.approx(slope, abs=width)
-
-
-@pytest.mark.parametrize("slope", [0.8, 1.2])
-def test_slopes_follow_the_spectrum_of_the_problem(slope: float) -> None:
-    problem = log_uniform_quadratic(600, 1e-10, slope)
-    assert slope_of(problem, "MG, constant weights") == pytest.approx(-slope, abs=0.05)
-    assert slope_of(problem, "OMG") == pytest.approx(-2 * slope, abs=0.1)
-
-
-@pytest.mark.parametrize(("n", "lowest"), [(400, 1e-9), (300, 1e-10), (500, 1e-8)])
-def test_the_constants_hold_at_other_sizes_too(n: int, lowest: float) -> None:
-    problem, c, steps = log_uniform_quadratic(n, lowest), rate_constant(n, lowest), 1000
-    end = {label: SETUPS[label].values(problem, steps)[-1] / c for label in SETUPS}
-    assert end["MG, constant weights"] * steps == pytest.approx(1, abs=0.02)
-    assert end["GD"] * steps == pytest.approx(0.5, abs=0.02)
-    assert 7.5 <= end["OMG"] * steps**2 <= 8.0
-    assert 3.75 <= end["OMG, rising step"] * steps**2 <= 4.0
-
-
-def test_optimism_without_growing_weights_does_not_accelerate(chain: Problem) -> None:
-    assert slope_of(chain, "OMG, constant weights") == pytest.approx(-1, abs=0.06)
-
-
-def test_warning_growing_weights_without_optimism_look_accelerated_on_easy_problems(
-    chain: Problem,
-) -> None:
-    assert slope_of(chain, "MG, growing weights") == pytest.approx(-2, abs=0.05)
-    for run in logistic_runs(1, 0, 1000):
-        assert loglog_slope(run["MG, growing weights"], 30, 1000) == pytest.approx(-2, abs=0.1)
-
-
-def test_warning_adagrad_without_optimism_is_faster_than_its_guarantee(chain: Problem) -> None:
-    assert -1.5 < slope_of(chain, "AdaMG") < -1.2
-
-
-def test_logistic_regression_keeps_the_rates() -> None:
-    for run in logistic_runs(1, 5, 2000):
-        for label, slope in (("MG, constant weights", -1), ("OMG", -2), ("AdaOMG", -2)):
-            assert loglog_slope(run[label], 30, 1000) == pytest.approx(slope, abs=0.1)
-        assert run["MG, constant weights"][-1] > 100 * run["OMG"][-1]
-
-
-def test_bounds_are_kept_and_the_first_is_tight() -> None:
-    ratios = bound_ratios(1, 40, 100)
-    assert ratios["B1"].max() <= 1 + 1e-9
-    assert ratios["B2"].max() <= 1
-    f = quadratic(np.array([0.7]), np.array([2.0]), np.zeros(1))
-    first = optimise(f, f.start, method="mg", steps=1, beta=1 / 0.7).values[0]
-    assert first == pytest.approx(0.7 * 2**2 / 2, rel=1e-12)
-
-
-def test_adagrad_does_not_see_the_scale_of_the_function() -> None:
-    values = scale_values((1e-3, 1.0, 1e3), 300)
-    np.testing.assert_allclose(values, values[1], rtol=1e-9)
-
-
-# C7 to C11: momentum, conditioning, hints, rules
-
-
-def test_growing_weights_diverge_where_optimism_converges() -> None:
-    runs = race()
-    for start in (1.0, -1.0):
-        assert runs["growing", start].values[-1] > 1e6
-        assert runs["optimistic", start].values[-1] < 1e-30
-        steps = np.arange(1, 8001)
-        assert (runs["constant", start].values * 2 * steps <= 1 + 1e-9).all()
-
-
-def test_warning_the_diverging_run_looks_solved_for_hundreds_of_steps() -> None:
-    for start in (1.0, -1.0):
-        assert race(steps=500)["growing", start].values[-1] < 1e-6
-
-
-def test_the_counter_example_is_a_window_and_not_every_kink() -> None:
-    assert reach(np.linspace(0.3323, 0.3331, 5)).min() > 1e4
-    assert reach(np.array([0.2, 0.5])).max() < 1e-6
-
-
-def test_constant_momentum_circles_on_lessards_function() -> None:
-    paths = lessard_paths()
-    assert distance_to_cycle(paths["momentum"]) < 1e-12
-    assert abs(paths["optimism"][-1]) < 1e-12
-    assert distance_to_cycle(np.array(CYCLE)) == 0
-
-
-def test_the_condition_number_enters_by_its_root_only_with_momentum() -> None:
-    exponents = conditioning_exponents(conditioning_table((100, 1000, 10000), 2, 11)).mean(axis=1)
-    assert exponents["GD, step 1/L"] == pytest.approx(1, abs=0.05)
-    assert exponents["GD, step 2/(L+m)"] == pytest.approx(1, abs=0.05)
-    assert exponents["heavy ball = MG"] == pytest.approx(0.5, abs=0.06)
-    assert exponents["Nesterov = OMG"] == pytest.approx(0.5, abs=0.03)
-
-
-def test_the_closed_count_of_gradient_descent_is_the_walked_one() -> None:
-    f = conditioned_quadratic(200, np.random.default_rng(2))
-    count = gradient_descent_count(f, 1.0, 1e-8)
-    values = optimise(f, f.start, method="gd", steps=count, beta=1.0).values
-    assert values[-1] <= 1e-8 < values[-2]
-
-
-def test_any_hint_that_is_not_opposed_will_do() -> None:
-    ends = {scale: values[-1] for scale, values in hint_values((-1.0, 0, 0.5, 1, 2), 2000).items()}
-    assert ends.pop(-1.0) == math.inf
-    assert max(ends.values()) / min(ends.values()) < 1.05
-
-
-def test_a_hint_costs_step_size() -> None:
-    assert stability_limit("mg", 0.5, 3, 2000) == pytest.approx(2, abs=0.02)
-    assert stability_limit("omg", 0.1, 2, 2000) == pytest.approx(2 / 3, abs=0.01)
-
-
-def test_another_rule_changes_a_constant_and_not_the_rate(chain: Problem) -> None:
-    ruled, smoothness = preconditioned_curves(2000)
-    assert smoothness == pytest.approx(0.94939, abs=1e-5)
-    ratio = ruled["OMG"] / SETUPS["OMG"].values(chain, 2000)
-    np.testing.assert_allclose(ratio[[99, 499, 1999]], [2.37347, 2.37352, 2.37332], atol=1e-5)
-    assert loglog_slope(ruled["OMG"], 100, 2000) == pytest.approx(-2, abs=0.08)
-    slow = ruled["MG"] / SETUPS["MG, constant weights"].values(chain, 2000)
-    np.testing.assert_allclose(slow[[99, 499, 1999]], [2.278, 2.330, 2.354], atol=1e-3)
