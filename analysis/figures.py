@@ -27,7 +27,6 @@ from .figure_parts import (
     QUIET,
     STEPS,
     checkpoint_rows,
-    drawn_layers,
     dumbbell,
     episode_bars,
     floor_lines,
@@ -36,12 +35,13 @@ from .figure_parts import (
     legend,
     new_figure,
     phase_keys,
-    ridge,
     short,
     style,
     verdict_label,
 )
+from .rate_densities import drawn_layers, ridge
 from .result import AuditSet
+from .sections.figure import draw as draw_section
 from .wording import EFFECT_ROWS
 
 __all__ = [
@@ -201,7 +201,7 @@ def drawable(audits: AuditSet) -> tuple[str, ...]:
 
 
 def save_figures(audits: AuditSet, directory: Path | str) -> list[Path]:
-    """Writes each figure as ``NAME.png`` (200 dpi), ``.svg`` and ``.pdf``; the same bytes each time.
+    """Writes every figure as ``NAME.png`` (200 dpi), ``.svg`` and ``.pdf``; see `figure_files`.
 
     Raises:
         MetaprobeError: The folder cannot be written.
@@ -211,10 +211,19 @@ def save_figures(audits: AuditSet, directory: Path | str) -> list[Path]:
 
 
 def figure_files(audits: AuditSet) -> dict[str, bytes]:
-    """Each figure as ``NAME.png`` (200 dpi), ``.svg`` and ``.pdf``; the same bytes each time."""
+    """Every figure of the report as ``NAME.png`` (200 dpi), ``.svg`` and ``.pdf``.
+
+    Those of sections are called ``why-SECTION``, and for the second checkpoint and later ones
+    ``why-SECTION-2`` and so on, as in the page. The same bytes each time.
+    """
     files: dict[str, bytes] = {}
     for name in drawable(audits):
         files |= in_formats(FIGURES[name](audits), name)
+    for i, audit in enumerate(audits.audits, start=1):
+        for name, section in audit.sections.items():
+            if section.lines:
+                numbered = f"why-{name}" if i == 1 else f"why-{name}-{i}"
+                files |= in_formats(draw_section(section), numbered)
     return files
 
 

@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 
 from ..data.errors import printable
 from ..data.files import write_whole
-from .audit_parts import RuleUsed
+from .audit_parts import Gate, RuleUsed
 from .report_parts import (
     CAPTIONS,
     HEAD_ROWS,
@@ -212,6 +212,7 @@ def _environment() -> Environment:
         percent=percent,
         p_value=lambda p: "–" if p is None else f"{p:.2g}" if p >= 1e-4 else "< 0.0001",
         number=_number,
+        gate_found=_gate_found,
         line_value=_line_value,
         line_ends=_line_ends,
         quantity_name=quantity_name,
@@ -233,6 +234,13 @@ def _number(x: float | None, digits: int = 4) -> str:
         return "–"
     small = x != 0 and abs(x) < 10 ** (1 - digits)
     return (f"{x:.1e}" if small else f"{x:.{digits}f}").replace("-", "−")
+
+
+def _gate_found(gate: Gate) -> str:
+    """What a gate's sentence says beyond the condition itself."""
+    head = f"{gate.gate} ("
+    values = gate.sentence.removeprefix(head)
+    return values if values == gate.sentence else values.removesuffix(")")
 
 
 def _line_value(line: Line) -> str:

@@ -206,8 +206,10 @@ class AuditSet(Value):
 
 
 def as_set(result: Audit | AuditSet) -> AuditSet:
-    """One audit as a set of one; a set as itself."""
-    return AuditSet(audits=(result,)) if isinstance(result, Audit) else result
+    """One audit as a set of one, with its gates; a set as itself."""
+    if isinstance(result, Audit):
+        return AuditSet(audits=(result,), gates=result.gates)
+    return result
 
 
 def schema_text() -> str:

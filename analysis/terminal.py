@@ -18,7 +18,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from .audit_parts import Effect, Interval, Rates
+from ..data.errors import printable
+from .audit_parts import Effect, Gate, Interval, Rates
 from .result import Audit, AuditSet, as_set
 from .wording import (
     EFFECT_ROWS,
@@ -77,7 +78,7 @@ class AuditView:
 
     Args:
         result: What to show.
-        files: Written files to list at the end.
+        files: Written files and folders to list at the end.
     """
 
     result: Audit | AuditSet
@@ -98,10 +99,13 @@ class AuditView:
             which = range(start, min(start + columns, len(audits.audits)))
             yield _table(audits, which, stacked, cell)
         yield from _sentences(audits, width)
+        if audits.gates:
+            yield Text("\nGates", style="bold")
+            yield from (_gate(gate, len(audits.audits) > 1, width) for gate in audits.gates)
         if self.files:
             yield Text("\nFiles", style="bold")
             for path in self.files:
-                yield Text(f"  {path}", overflow="fold")
+                yield Text(f"  {path}{'/' if path.is_dir() else ''}", overflow="fold")
 
 
 def show(
@@ -216,6 +220,16 @@ def _sentences(audits: AuditSet, width: int) -> Iterator[Text]:
     yield Text("\n" + _fill(units, width), style="dim")
     for note in set_cautions(audits):
         yield _paragraph("Note: ", note, width, "bold yellow")
+
+
+def _gate(gate: Gate, several: bool, width: int) -> Text:
+    """One line or more: what came of it as a word, and the values it rests on."""
+    word = "  passed  " if gate.passed else "  FAILED  "
+    whose = f"{gate.checkpoint}: " if several else ""
+    told = _fill(printable(whose + gate.sentence), width - len(word))
+    text = Text(word + told.replace("\n", "\n" + " " * len(word)))
+    text.stylize("green" if gate.passed else "bold red", 0, len(word))
+    return text
 
 
 def _paragraph(lead: str, text: str, width: int, style: str = "", end: str = "") -> Text:

@@ -171,7 +171,7 @@ def audit(
     else:
         from ..analysis.terminal import show
 
-        show(result, files=[f for f in files if f.suffix in {".html", ".json"}])
+        show(result, files=_listed(files, out))
     if undecided is not None:
         raise undecided
     failed = [gate for gate in result.gates if not gate.passed]
@@ -179,3 +179,9 @@ def audit(
         typer.echo(printable(f"gate failed: {gate.checkpoint}: {gate.sentence}"), err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _listed(files: list[Path], out: Path | None) -> list[Path]:
+    """What to name in the end: each file, and one folder for those further down; the page first."""
+    tops = dict.fromkeys(f if out is None or f.parent == out else f.parent for f in files)
+    return sorted(tops, key=lambda path: path.suffix != ".html")

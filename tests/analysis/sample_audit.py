@@ -21,6 +21,7 @@ from metaprobe.analysis.audit_parts import (
     Environment,
     Episodes,
     Floors,
+    Gate,
     HeadAccuracy,
     Histogram,
     Interval,
@@ -36,6 +37,7 @@ from metaprobe.analysis.audit_parts import (
     Verdict,
 )
 from metaprobe.analysis.result import Audit, AuditSet, Contrast
+from metaprobe.analysis.sections.values import Line, Section
 
 SESOI = 0.0025
 WAY, QUERY = 5, 15
@@ -225,6 +227,39 @@ def make_set(n: int = 2, episodes: int = 600) -> AuditSet:
             ),
         )  # fmt: skip
     return AuditSet(audits=audits, contrasts=contrasts)
+
+
+def make_section(title: str = "Layers") -> Section:
+    """A section of one curve and one block of rows, with every verdict a line may have."""
+    curve = [
+        Line(group="on-task", label=f"block {x}", x=x, value=0.01 * x, ci_low=0.01 * x - 0.005,
+             ci_high=0.01 * x + 0.005, n=40)
+        for x in range(4)
+    ]  # fmt: skip
+    ends: list[tuple[str, float, Verdict]] = [
+        ("near", -0.02, "LOWERED"), ("far", 0.001, "UNRESOLVED"),
+    ]  # fmt: skip
+    rows = [
+        Line(group="off-task by script", label=label, value=value, ci_low=value - 0.01,
+             ci_high=value + 0.01, verdict=verdict, n=40)
+        for label, value, verdict in ends
+    ]  # fmt: skip
+    return Section(
+        title=title, question="Where?", finding="There.", notes=("A note.",), episodes=40,
+        axis="layer", lines=(*curve, *rows),
+    )  # fmt: skip
+
+
+def make_gates(*checkpoints: str) -> tuple[Gate, ...]:
+    """A condition that held and one that did not, for each checkpoint."""
+    return tuple(
+        Gate(checkpoint=name, gate=text, passed=passed, sentence=f"{text} ({values})")
+        for name in checkpoints
+        for text, passed, values in (
+            ("off.value < -0.5", True, "off.value is -0.01"),
+            ("episodes.n < 99", False, "episodes.n is 60"),
+        )
+    )
 
 
 def with_verdicts(on: Verdict, off: Verdict, interaction: Verdict) -> Effects:

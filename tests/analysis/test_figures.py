@@ -22,7 +22,7 @@ from metaprobe.analysis.figure_parts import COLOURS, MARKERS, style
 from metaprobe.analysis.figures import FIGURES, drawable, save_figures, svg_text
 from metaprobe.analysis.result import AuditSet, as_set
 
-from .sample_audit import make_audit, make_set
+from .sample_audit import make_audit, make_section, make_set
 
 SETS = {n: make_set(n, episodes=60) for n in (1, 2, 3, 10)}
 
@@ -88,6 +88,22 @@ def test_saving_gives_pictures_for_print_and_the_same_bytes_each_time(tmp_path: 
     with Image.open(first[0]) as picture:
         assert picture.info["dpi"] == pytest.approx((200, 200), abs=0.5)
         assert picture.width == 1600
+
+
+def test_the_figure_of_every_section_with_numbers_is_a_file_too(tmp_path: Path) -> None:
+    silent = make_section().model_copy(update={"lines": ()})
+    sections = {"layers": make_section(), "reliability": silent}
+    audits = tuple(a.model_copy(update={"sections": sections}) for a in SETS[2].audits)
+    written = {p.name for p in save_figures(AuditSet(audits=audits), tmp_path)}
+    beyond = written - {p.name for p in save_figures(SETS[2], tmp_path / "plain")}
+    assert beyond == {
+        f"{name}.{suffix}"
+        for name in ("why-layers", "why-layers-2")
+        for suffix in ("png", "svg", "pdf")
+    }
+    with Image.open(tmp_path / "why-layers.png") as picture:
+        assert picture.width == 1600
+        assert len(picture.convert("L").getcolors() or []) > 20
 
 
 def test_an_svg_carries_no_date_and_no_version() -> None:

@@ -17,7 +17,7 @@ from metaprobe.analysis.terminal import conclusion
 from metaprobe.analysis.wording import points, share
 from metaprobe.data.errors import MetaprobeError
 
-from .sample_audit import make_audit, make_set
+from .sample_audit import make_audit, make_gates, make_set
 
 SECTIONS = ["answer", "numbers", "figures", "rates", "floors", "method", "provenance", "repeat"]
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -221,6 +221,23 @@ def test_a_contrast_that_does_not_survive_correction_says_so() -> None:
     weak = audits.contrasts[0].model_copy(update={"verdict": "RAISED", "p_holm": 0.08})
     page = report_html(audits.model_copy(update={"contrasts": (weak,)}))
     assert "RAISED by itself, not after correction" in Reader(page).text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_gates_are_a_small_table_with_what_came_of_each() -> None:
+    one = AUDIT.model_copy(update={"gates": make_gates("meta-sgd")})
+    page = Reader(report_html(one))
+    assert "gates" in [a["id"] for a in page.all("section")]
+    assert "1 of 2 failed." in page.text
+    assert "off.value < -0.5 ✓ passed off.value is -0.01" in page.text
+    assert "episodes.n < 99 ✗ FAILED episodes.n is 60" in page.text
+    both = make_set(2, episodes=30)
+    several = Reader(report_html(both.model_copy(update={"gates": make_gates(*both.labels)[::2]})))
+    assert "All 2 passed." in several.text
+    assert "maml off.value < -0.5 ✓ passed" in several.text
+    evil = one.gates[0].model_copy(update={"gate": EVIL, "sentence": EVIL, "checkpoint": EVIL})
+    unsafe = Reader(report_html(one.model_copy(update={"gates": (evil,)})))
+    assert not {"script", "img"} & {tag for tag, _ in unsafe.tags}
 
 
 def test_the_same_audit_gives_the_same_page() -> None:

@@ -27,7 +27,7 @@ from metaprobe.analysis.wording import (
     share,
 )
 
-from .sample_audit import make_audit, make_set, planted, with_verdicts
+from .sample_audit import make_audit, make_gates, make_set, planted, with_verdicts
 
 VERDICTS: tuple[Verdict, ...] = get_args(get_args(Verdict)[0])
 AUDIT = make_audit(episodes=40)
@@ -175,6 +175,26 @@ def test_the_files_come_last() -> None:
     lines = printed(AUDIT).splitlines()
     assert [line.strip() for line in lines[-3:]] == ["Files", "out/audit.json", "out/report.html"]
     assert "Files" not in str(AuditView(AUDIT))
+
+
+def test_a_folder_among_the_files_ends_with_a_slash(tmp_path: Path) -> None:
+    stream = StringIO()
+    show(AUDIT, files=[tmp_path], console=Console(file=stream, width=200))
+    assert stream.getvalue().rstrip().endswith(f"{tmp_path}/")
+
+
+def test_the_outcome_of_every_gate_is_a_word_and_its_values() -> None:
+    one = make_audit(episodes=60).model_copy(update={"gates": make_gates("meta-sgd")})
+    text = printed(one)
+    assert re.search(r"^  passed  off\.value < -0\.5 \(off\.value is -0\.01\)$", text, re.MULTILINE)
+    assert re.search(r"^  FAILED  episodes\.n < 99 \(episodes\.n is 60\)$", text, re.MULTILINE)
+    both = make_set(2, episodes=20)
+    several = both.model_copy(update={"gates": make_gates(*both.labels)})
+    assert printed(several).count("  FAILED  ") == 2
+    assert "  FAILED  maml: episodes.n < 99" in printed(several)
+    assert "Gates" not in printed(both)
+    hostile = one.gates[0].model_copy(update={"sentence": "[bold]\x1b[2J"})
+    assert "\x1b" not in printed(one.model_copy(update={"gates": (hostile,)}))
 
 
 def test_what_was_not_measured_is_a_dash() -> None:

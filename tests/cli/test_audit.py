@@ -75,6 +75,15 @@ def test_two_checkpoints_share_episodes_and_add_contrasts(command: Command, tmp_
     assert all(x["dead"] == x["size"] and x["mean"] is None for x in biases)
 
 
+def test_the_last_lines_name_every_file_and_the_folder_of_figures(
+    command: Command, tmp_path: Path
+) -> None:
+    done = command("audit", PAIR[0], *SMALL, "--cache", tmp_path / "c", "--out", "found")
+    named = done.out[done.out.index("\nFiles\n") :].split()[1:]
+    assert named == ["found/report.html", "found/audit.json", "found/table.tex", "found/figures/"]
+    assert all((tmp_path / name).exists() for name in named)
+
+
 def test_a_second_audit_runs_no_forward_pass_and_gives_the_same_numbers(
     command: Command, tmp_path: Path
 ) -> None:
