@@ -136,11 +136,11 @@ def order_of(coarse: tuple[float, float], fine: tuple[float, float], *, growth: 
     return Order(value, value - half, value + half)
 
 
-def second_order(orders: list[Order]) -> Verdict:
-    """SUPPORTED if every interval lies in [1.7, 2.3], REFUTED if one lies wholly outside it."""
+def second_order(orders: list[Order], *, low: float = 1.7, high: float = 2.3) -> Verdict:
+    """SUPPORTED if every interval lies in [low, high], REFUTED if one lies wholly outside it."""
     return verdict(
-        supported=all(each.low >= 1.7 and each.high <= 2.3 for each in orders),
-        refuted=any(each.high < 1.7 or each.low > 2.3 for each in orders),
+        supported=all(each.low >= low and each.high <= high for each in orders),
+        refuted=any(each.high < low or each.low > high for each in orders),
     )
 
 

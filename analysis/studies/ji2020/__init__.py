@@ -11,7 +11,8 @@ obtained. The bounds tested in this study have the paper's structure and are der
 here; every claim says which it is, and none is cited as a theorem of the paper.
 
 Reading order: ``recursion`` (the exact meta-gradient), ``problems`` and ``ridge`` (where
-it is measured), ``contraction``, ``hypergradient``, ``smoothness``, ``convergence``, ``budget``,
+it is measured), ``contraction``, ``hypergradient``, ``smoothness``, ``divergence``,
+``convergence``, ``budget``,
 ``exactness`` (the claims), ``geometry`` and ``encoder`` (the same questions asked of a
 real encoder), ``flops`` (the cost), ``run``.
 """

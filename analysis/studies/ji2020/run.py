@@ -38,6 +38,7 @@ from .convergence import (
     sweeps,
 )
 from .demo import Comparison, compare_bodies
+from .divergence import blow_up
 from .exactness import claims as exact_claims
 from .exactness import cost_table
 from .hypergradient import (
@@ -49,7 +50,6 @@ from .hypergradient import (
 from .ledger import Sizes, sizes
 from .smoothness import (
     Curves,
-    blow_up,
     curvature_saturates_or_grows,
     curves,
     shrinking_the_rate_rescues,
@@ -113,8 +113,8 @@ def report(data: Measured) -> Study:
         body_gradient_reaches_the_limit(data.hypergradient),
         body_gradient_obeys_its_bound(data.hypergradient),
         head_curvature_contracts(data.head),
-        curvature_saturates_or_grows(data.curves),
-        shrinking_the_rate_rescues(data.curves),
+        *curvature_saturates_or_grows(data.curves),
+        *shrinking_the_rate_rescues(data.curves),
         convex_converges_faster(data.sweeps),
         nonconvex_converges_slower(data.sweeps),
         blow_up(data.size),
@@ -162,10 +162,11 @@ def answer(claims: tuple[Claim, ...]) -> str:
     is_ = {claim.id: claim.verdict for claim in claims}
     first = {
         "SUPPORTED": "The shape of the adapted part's loss decides. If it is strongly convex, the "
-        "meta-loss's curvature stops growing with the number of steps; if not, it keeps growing",
+        "meta-loss's curvature typically stops growing with the number of steps; if not, it keeps "
+        "growing",
         "REFUTED": "The curvature of the meta-loss did not separate the two shapes of inner loss",
         "NOT SHOWN": "Whether the meta-loss's curvature separates the two shapes stayed open",
-    }[is_["C5"]]
+    }[is_["C5b"]]
     both = {is_["C7"], is_["C8"]}
     second = (
         "its gradient shrank with more steps in the first case and grew in the second, as the "
