@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -93,6 +94,8 @@ def simulate_test_loss(
     setting = Setting(n_train, n_val, n_test, tasks, dim, noise, spread, init_distance)
     if checked_count("runs", runs) < 2:
         raise RegimeError("runs = 1 gives no standard error; ask for at least 2", code="runs")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise RegimeError(f"seed = {seed!r} must be a whole number of at least 0", code="seed")
     train = np.array([finite_rate("alpha_train", alpha_train)])
     test = np.array(finite_rate("alpha_test", alpha_test))
     checked_existence(setting, float(train[0]))

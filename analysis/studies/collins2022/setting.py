@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 from ....data.errors import MetaprobeError
 
@@ -79,6 +80,9 @@ class Landscape:
         for name in ("n_train", "n_test"):
             value = getattr(self, name)
             _check(value >= 1, f"{name}={value}; give at least one sample, or math.inf")
+        for name in ("dim", "steps"):
+            value = getattr(self, name)
+            _check(isinstance(value, Integral), f"{name}={value}; give a whole number")
         _check(self.dim >= 1, f"dim={self.dim}; a task has at least one weight")
         _check(math.isfinite(self.alpha), f"alpha={self.alpha}; give a finite step size")
         _check(0 <= self.p_hard <= 1, f"p_hard={self.p_hard}; a share lies in [0, 1]")

@@ -35,7 +35,7 @@ def bootstrapping(settings: Settings) -> Section:
                     between("BMG against OMG, largest relative difference of iterates",
                             max(optimistic_target(seed) for seed in seeds), high=1e-12),
                     between("BMG L=1 squared distance against Meta-SGD's gradient, K = 1, 5, 10",
-                            same, high=1e-12),
+                            same, high=1e-14),
                     around("fall of f / (β|meta-gradient|²), smallest", min(ratios), 1, 1e-3),
                     around("largest", max(ratios), 1, 1e-3),
                     between("KL match: gradient minus (softmax student - softmax target)",

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -126,11 +127,14 @@ def optimise(
         averaged iterate is w1 = x0, so ``values[0]`` is f(x0), except for ``gd``.
 
     Raises:
-        OptimiserError: An unknown method or weight, no steps, a step size that is not positive,
-            a rule for a method without one, parameters missing for a rule, or an unusable f.
+        OptimiserError: An unknown method or weight, no steps, a step size that is not positive
+            and finite, a rule for a method without one, parameters that are missing for a rule
+            or do not fit, or an unusable f.
     """
-    if steps < 1:
-        raise OptimiserError(f"steps={steps} came; take at least one step", code="steps")
+    if not isinstance(steps, Integral) or steps < 1:
+        raise OptimiserError(
+            f"steps={steps} came; take a whole number of steps, at least one", code="steps"
+        )
     walk = iterate(
         f, x0, method=method, beta=beta, weights=weights, gradient=gradient, rule=rule, w1=w1,
         hint=hint, mixing=mixing,
@@ -168,8 +172,10 @@ def iterate(
             f"method {method!r} is unknown; choose one of {', '.join(get_args(Method))}",
             code="method",
         )
-    if not callable(beta) and not beta > 0:
-        raise OptimiserError(f"beta={beta} came; a step size is above 0", code="beta")
+    if not callable(beta) and not 0 < beta < np.inf:
+        raise OptimiserError(f"beta={beta} came; a step size is finite and above 0", code="beta")
+    if not callable(hint) and not np.isfinite(hint):
+        raise OptimiserError(f"hint={hint} came; a hint's scale is a finite number", code="hint")
     start = vector(x0)
     oracle = oracle_of(f, gradient, start)
     size = _schedule(beta)
@@ -181,6 +187,11 @@ def iterate(
         return (_descend if method == "gd" else _fista)(oracle, start, size)
     if rule is not None and w1 is None:
         raise OptimiserError("a rule came without w1; give its first parameters", code="parameters")
+    if rule is None and w1 is not None and vector(w1).size != start.size:
+        raise OptimiserError(
+            f"w1 has {vector(w1).size} numbers and x0 {start.size}; the identity rule needs as many",
+            code="parameters",
+        )
     return _meta(
         oracle,
         start,

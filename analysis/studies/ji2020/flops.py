@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 from typing import Literal, TypedDict, get_args
 
 import torch
@@ -88,7 +89,8 @@ def flops(
         steps: ``N``; with 0 no method touches the support and all three agree.
 
     Raises:
-        ProbeError: An unknown method, fewer than two widths, or a size below its least.
+        ProbeError: An unknown method, fewer than two widths, or a size that is not a whole number
+            or below its least.
 
     >>> def per_step(method):
     ...     a, b = (flops(method, layers=[64, 256, 256, 64], ways=5, n_support=25,
@@ -98,19 +100,21 @@ def flops(
     (96000, 40284800, 13974400)
     """
     _check(method, steps)
-    if len(layers) < 2 or min(layers) < 1:
+    widths = list(layers)
+    if len(widths) < 2 or not all(_whole(w, least=1) for w in widths):
         raise ProbeError(
-            f"layers={list(layers)} is not a body; give at least two widths, each 1 or more",
+            f"layers={widths} is not a body; give at least two widths, whole numbers of 1 or more",
             code="layers",
         )
     for name, value in (("ways", ways), ("n_support", n_support), ("n_query", n_query)):
-        if value < 1:
-            raise ProbeError(f"{name}={value}; it must be 1 or more", code=name)
+        if not _whole(value, least=1):
+            raise ProbeError(f"{name}={value}; it must be a whole number of 1 or more", code=name)
+    widths = [int(w) for w in widths]
     return meta_flops(
         method,
-        support=_forward(layers, ways, n_support),
-        query=_forward(layers, ways, n_query),
-        steps=steps,
+        support=_forward(widths, int(ways), int(n_support)),
+        query=_forward(widths, int(ways), int(n_query)),
+        steps=int(steps),
     )
 
 
@@ -261,5 +265,11 @@ def _check(method: str, steps: int) -> None:
             f"method {method!r} is not known; choose one of {', '.join(get_args(Method))}",
             code="method",
         )
-    if steps < 0:
-        raise ProbeError(f"{steps} inner steps asked; 0 or more are possible", code="steps")
+    if not _whole(steps, least=0):
+        raise ProbeError(
+            f"{steps} inner steps asked; a whole number of 0 or more is possible", code="steps"
+        )
+
+
+def _whole(value: object, *, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least

@@ -22,7 +22,9 @@ out; it is the chain rule, and equals automatic differentiation of the unrolled 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -73,19 +75,15 @@ def inner_path(
         steps: ``N ≥ 0``.
 
     Raises:
-        ProbeError: ``steps`` is negative.
+        ProbeError: As `anil_meta_gradient`.
     """
-    if steps < 0:
-        raise ProbeError(
-            f"{steps} inner steps asked; an inner loop has 0 steps or more",
-            code="steps-negative",
-        )
+    _check(head, body, alpha=alpha, steps=steps)
     body = body.detach()
     path = [head.detach()]
     with torch.enable_grad():
         for _ in range(steps):
             w = path[-1].requires_grad_()
-            (slope,) = gradients(inner_loss(w, body), [w])
+            (slope,) = gradients(_scalar(inner_loss, w, body, "inner_loss"), [w])
             path.append((w - alpha * slope).detach())
     return [w.detach() for w in path]
 
@@ -118,7 +116,8 @@ def anil_meta_gradient(
         ``head`` and ``body``.
 
     Raises:
-        ProbeError: ``steps`` is negative.
+        ProbeError: ``steps`` is not a whole number of at least 0, ``alpha`` not finite, head or
+            body not a tensor of real floating-point numbers, or a loss not a scalar tensor.
     """
     _, grad_head, grad_body = anil_pass(
         inner_loss, outer_loss, head, body, alpha=alpha, steps=steps
@@ -140,7 +139,7 @@ def anil_pass(
     phi = body.detach().clone().requires_grad_()
     with torch.enable_grad():
         last = path[-1].clone().requires_grad_()
-        v, collected = gradients(outer_loss(last, phi), [last, phi])
+        v, collected = gradients(_scalar(outer_loss, last, phi, "outer_loss"), [last, phi])
         for w in reversed(path[:-1]):
             w = w.clone().requires_grad_()
             (slope,) = gradients(inner_loss(w, phi), [w], create_graph=True)
@@ -207,3 +206,30 @@ def implicit_meta_gradient(
         (slope,) = gradients(inner_loss(w, phi), [w], create_graph=True)
         (mixed,) = gradients(slope, [phi], weights=solve(slope_w))
     return (direct - mixed).detach()
+
+
+def _check(head: Tensor, body: Tensor, *, alpha: float, steps: int) -> None:
+    if not isinstance(steps, Integral) or steps < 0:
+        raise ProbeError(
+            f"{steps} inner steps asked; an inner loop has a whole number of steps, 0 or more",
+            code="steps-negative",
+        )
+    if not math.isfinite(alpha):
+        raise ProbeError(f"alpha={alpha}; an inner rate is a finite number", code="alpha")
+    for name, value in (("head", head), ("body", body)):
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            came = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise ProbeError(
+                f"{name} is {came}; give a tensor of real floating-point numbers", code=name
+            )
+
+
+def _scalar(loss: Loss, head: Tensor, body: Tensor, name: str) -> Tensor:
+    value = loss(head, body)
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ProbeError(
+            f"{name} gave {came}; it must give one number as a tensor, made from its arguments",
+            code="loss",
+        )
+    return value

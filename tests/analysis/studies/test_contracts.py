@@ -90,3 +90,84 @@ def test_every_optimiser_gives_a_value_a_step(method: Any) -> None:
     )
     assert found.values.shape == (30,)
     assert found.values[-1] < found.values[0]
+
+
+def square(w: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
+    return (w**2).sum() + (w * phi).sum()
+
+
+VECTOR = torch.ones(3, dtype=torch.float64)
+META: dict[str, Any] = {
+    "inner_loss": square, "outer_loss": square, "head": VECTOR, "body": VECTOR, "alpha": 0.1,
+    "steps": 2,
+}  # fmt: skip
+COST: dict[str, Any] = {
+    "method": "anil", "layers": [8, 16, 4], "ways": 5, "n_support": 5, "n_query": 5, "steps": 2,
+}  # fmt: skip
+WALK: dict[str, Any] = {
+    "f": lambda x: (x**2).sum() / 2, "x0": [1.0, 2.0], "method": "mg", "steps": 5, "beta": 0.1,
+}  # fmt: skip
+POSITION = {**LANDSCAPE, "n": 25}
+
+
+@pytest.mark.parametrize(
+    ("function", "good", "bad", "word"),
+    [
+        (ji2020.anil_meta_gradient, META, {"steps": 2.5}, "whole number"),
+        (ji2020.anil_meta_gradient, META, {"steps": -1}, "0 or more"),
+        (ji2020.anil_meta_gradient, META, {"alpha": math.nan}, "finite"),
+        (ji2020.anil_meta_gradient, META, {"head": [1.0, 2.0, 3.0]}, "head is list"),
+        (ji2020.anil_meta_gradient, META, {"head": torch.ones(3, dtype=torch.int64)}, "int64"),
+        (ji2020.anil_meta_gradient, META, {"body": VECTOR.to(torch.complex128)}, "complex"),
+        (ji2020.anil_meta_gradient, META, {"inner_loss": torch.mul}, "inner_loss gave"),
+        (ji2020.anil_meta_gradient, META, {"outer_loss": lambda w, phi: 1.0}, "outer_loss gave"),
+        (ji2020.flops, COST, {"method": "MAML"}, "anil, maml, fomaml"),
+        (ji2020.flops, COST, {"layers": [8]}, "two widths"),
+        (ji2020.flops, COST, {"layers": [8, 2.5]}, "whole numbers"),
+        (ji2020.flops, COST, {"layers": "ab"}, "two widths"),
+        (ji2020.flops, COST, {"ways": 1.5}, "ways=1.5"),
+        (ji2020.flops, COST, {"n_query": None}, "n_query=None"),
+        (ji2020.flops, COST, {"steps": math.nan}, "whole number"),
+        (flennerhag2023.optimise, WALK, {"steps": 2.5}, "whole number"),
+        (flennerhag2023.optimise, WALK, {"beta": math.inf}, "finite"),
+        (flennerhag2023.optimise, WALK, {"beta": -0.1}, "above 0"),
+        (flennerhag2023.optimise, WALK, {"hint": math.nan}, "hint"),
+        (flennerhag2023.optimise, WALK, {"w1": [1.0, 2.0, 3.0]}, "w1 has 3"),
+        (flennerhag2023.optimise, WALK, {"x0": [math.nan]}, "finite"),
+        (flennerhag2023.optimise, WALK, {"weights": "square"}, "constant"),
+        (collins2022.positions, POSITION, {"dim": 2.5}, "whole number"),
+        (collins2022.positions, POSITION, {"n": math.nan}, "at least one sample"),
+        (collins2022.positions, POSITION, {"n": math.inf, "steps": 1.5}, "whole number"),
+        (
+            bernacchia2021.simulate_test_loss,
+            {**RATES, **MODEL, "runs": 8, "seed": 0},
+            {"seed": None},
+            "seed",
+        ),
+    ],
+)
+def test_a_bad_argument_is_refused_in_a_sentence_that_names_it(
+    function: Callable[..., Any], good: dict[str, Any], bad: dict[str, Any], word: str
+) -> None:
+    function(**good)
+    with pytest.raises(ValueError, match=word) as refused:
+        function(**{**good, **bad})
+    assert len(str(refused.value)) > 25
+
+
+@pytest.mark.parametrize(
+    ("function", "positional"),
+    [
+        (ji2020.anil_meta_gradient, ["inner_loss", "outer_loss", "head", "body"]),
+        (ji2020.flops, ["method"]),
+        (flennerhag2023.optimise, ["f", "x0"]),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_everything_but_the_objects_acted_on_is_a_keyword(
+    function: Callable[..., Any], positional: list[str]
+) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    free = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    assert free == positional
+    assert {p.kind for p in parameters if p.name not in free} == {inspect.Parameter.KEYWORD_ONLY}
