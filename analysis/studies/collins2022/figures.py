@@ -29,7 +29,8 @@ EASY, HARD, NAL, MAML = "#4C78A8", "#E45756", "#7F7F7F", "#2CA02C"
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def study_style() -> Iterator[None]:
+    """This study's look, restored afterwards."""
     with (
         sns.axes_style("whitegrid", {"axes.edgecolor": "0.6", "grid.color": "0.92"}),
         sns.plotting_context("notebook", font_scale=0.85),
@@ -44,7 +45,7 @@ def landscape_figure() -> tuple[Figure, str]:
     at = np.linspace(-0.25, 1.25, 301)
     easy_only, hard_only = replace(land, p_hard=0.0), replace(land, p_hard=1.0)
     before = replace(land, alpha=0.0)
-    with _style():
+    with study_style():
         figure = Figure(figsize=(9, 3.8), layout="constrained")
         left, right = figure.subplots(1, 2)
         for axes, when, title in (
@@ -101,7 +102,7 @@ def gain_figure(settings: Settings) -> tuple[Figure, str]:
             error = (found.gain.error + abs(value - 1) * found.maml.error) / found.maml.mean
             axes.errorbar(x, value, 2 * error, fmt="o", color="0.2", ms=4, zorder=3)
 
-    with _style():
+    with study_style():
         figure = Figure(figsize=(9, 6.6), layout="constrained")
         (scatter, distance), (gap, samples) = figure.subplots(2, 2)
         radii = list(np.linspace(0, 4, 81))
@@ -153,7 +154,7 @@ def gain_figure(settings: Settings) -> tuple[Figure, str]:
 
 def network_figure(outcomes: Sequence[Outcome]) -> tuple[Figure, str]:
     """P6: the two-layer network, every geometry a point."""
-    with _style():
+    with study_style():
         figure = Figure(figsize=(9, 0.45 * len(outcomes) + 2.2), layout="constrained")
         ratios, where = figure.subplots(1, 2, sharey=True, width_ratios=(1.5, 1))
         rng = np.random.default_rng(0)
@@ -190,7 +191,7 @@ def network_figure(outcomes: Sequence[Outcome]) -> tuple[Figure, str]:
 
 def hardness_figure(runs: Sequence[FeatureRun]) -> tuple[Figure, str]:
     """C-B10: rates of head descent, and gain predicted against gain realised."""
-    with _style():
+    with study_style():
         figure = Figure(figsize=(9, 3.8), layout="constrained")
         rates, gains = figure.subplots(1, 2)
         values = np.concatenate([r.rates for r in runs])
@@ -219,7 +220,7 @@ def hardness_figure(runs: Sequence[FeatureRun]) -> tuple[Figure, str]:
 
 def meeting_figure(meeting: Meeting) -> tuple[Figure, str]:
     """C-B11: the best training rate over noise and number of tasks."""
-    with _style():
+    with study_style():
         figure = Figure(figsize=(9, 4.4), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
         for axes, distance in zip(panels, (0.0, 2.0), strict=True):

@@ -32,6 +32,8 @@ from .figures import (
     meeting_figure,
     network_figure,
 )
+from .glyph_claims import family_table, glyph_claims, glyph_figure, hardness_table
+from .glyph_tasks import run_glyphs
 from .simulation import simulate_risks
 from .two_layer import Outcome, median_interval
 from .warnings import warning_claims
@@ -57,6 +59,7 @@ def run(settings: Settings) -> Study:
     outcomes = run_network(settings)
     features = run_features(settings)
     meeting = run_meeting(settings)
+    glyphs = run_glyphs(settings)
     claims = (
         *landscape_claims(settings),
         *budget_claims(settings),
@@ -65,6 +68,7 @@ def run(settings: Settings) -> Study:
         features_claim(features),
         meeting_claim(meeting),
         *warning_claims(settings),
+        *glyph_claims(glyphs),
     )
     drawn = {
         "landscape": landscape_figure(),
@@ -72,6 +76,7 @@ def run(settings: Settings) -> Study:
         "network": network_figure(outcomes),
         "hardness": hardness_figure(features),
         "meeting": meeting_figure(meeting),
+        "scripts": glyph_figure(glyphs),
     }
     return Study(
         name="collins2022",
@@ -87,6 +92,8 @@ def run(settings: Settings) -> Study:
             "two-layer network": _network(outcomes),
             "hardness from frozen features": _features(features),
             "best training rate": _meeting(meeting),
+            "tasks of glyphs": family_table(glyphs),
+            "hardness of glyphs by encoder": hardness_table(glyphs),
         },
         figures={name: figure for name, (figure, _) in drawn.items()},
         captions={name: caption for name, (_, caption) in drawn.items()},
