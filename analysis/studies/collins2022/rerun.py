@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from ..study import Claim, Settings, Study
+from ..study import Claim, Settings, Study, Verdict
 from .beyond import (
     NOISES,
     TASK_COUNTS,
@@ -48,7 +48,8 @@ MEANING = (
     "measure how fast a head is learnt on the frozen embeddings of each. If all tasks are learnt "
     "equally fast, no gain is to be expected from where training starts; if some are slow, ask "
     "whether their heads agree with each other and differ from those of the fast ones. In episodes "
-    "with shuffled labels heads cannot agree, so any gain must have come through the features. And "
+    "with shuffled labels heads cannot agree, so any gain must have come through the features, and "
+    "hardness alone does not foretell it: compare accuracies on easy and hard tasks instead. And "
     "the sign of a training rate tells little by itself: it depends on noise, number of tasks and "
     "distance."
 )
@@ -112,8 +113,23 @@ def _answer(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> str:
         f"{shown} of {len(claims)} statements were supported. {needs}In a two-layer network NAL's "
         f"risk after adaptation was {base:.1f} times MAML's where hard tasks were packed and "
         f"distant, and {equal:.2f} times where they were not harder (medians over random "
-        "geometries)."
+        f"geometries). {_on_images(verdict)}"
     )
+
+
+def _on_images(verdict: Mapping[str, Verdict]) -> str:
+    """What the real glyphs add, by their verdicts."""
+    harder = {
+        "SUPPORTED": "tasks of one script were harder than mixed ones",
+        "REFUTED": "tasks of one script were not harder than mixed ones",
+        "NOT SHOWN": "it stayed open whether tasks of one script are harder than mixed ones",
+    }[verdict["I-B1"]]
+    won = {
+        "SUPPORTED": "MAML gained more over plain training on the harder kind",
+        "REFUTED": "MAML gained less over plain training on the harder kind, not more",
+        "NOT SHOWN": "that MAML gains more on the harder kind was not shown",
+    }[verdict["I-B2"]]
+    return f"On real glyphs {harder}; {won}."
 
 
 def _checks(settings: Settings) -> pd.DataFrame:
