@@ -79,13 +79,14 @@ def encoder_geometry(
     l2: float = 0.0,
     head: Tensor | None = None,
     groups: Mapping[str, Sequence[str]] | None = None,
+    settle: int | None = None,
     iterations: int = 40,
     seed: int = 0,
 ) -> EncoderGeometry:
     """Measures the inner loop of softmax cross-entropy on one support set.
 
-    Curvatures are taken where a head-only inner loop of ``steps`` ends: at a start of
-    zeros the body would have none.
+    Curvatures are taken where a head-only inner loop ends: at a start of zeros the body
+    would have none.
 
     Args:
         encoder: Images ``(n, …)`` to embeddings ``(n, d)``.
@@ -97,6 +98,8 @@ def encoder_geometry(
         head: ``(ways, d)``; zeros where the checkpoint has none.
         groups: Names of parameters to adapt together; ``"head"`` names the head. The
             default asks about the head, the last layer with it, the body, and all.
+        settle: Head-only steps before curvatures are taken; 0 takes them at ``head``, None
+            after ``steps``.
         iterations: Hessian-vector products per group.
         seed: Of the Lanczos starts.
 
@@ -120,7 +123,8 @@ def encoder_geometry(
         return cross_entropy(frozen @ w.T, targets) + l2 / 2 * (w**2).sum()
 
     leaves = {k: v.detach().clone().requires_grad_() for k, v in encoder.named_parameters()}
-    weight = descend(head_loss, start, alpha=alpha, steps=steps).requires_grad_()
+    settled = steps if settle is None else settle
+    weight = descend(head_loss, start, alpha=alpha, steps=settled).requires_grad_()
     known = {**leaves, HEAD: weight}
 
     def support_loss() -> Tensor:

@@ -5,7 +5,7 @@ Blue is the strongly convex inner loss, orange the nonconvex one, everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from .budget import BATCHES, GRID, Budget, Floor
+from .checkpoints import Inner
 from .contraction import Forgetting, geometric_fall
 from .convergence import Sweep, Sweeps, average_gradient
 from .demo import Comparison
@@ -239,6 +240,29 @@ def two_bodies(data: Comparison) -> Figure:
     return figure
 
 
+def shipped_encoders(found: Sequence[Inner]) -> Figure:
+    """The head's curvature against what its rate allows, and how each layer bends."""
+    names = [inner.name.replace("-glyphs-s0", "") for inner in found]
+    with style():
+        figure, (left, right) = new_figure(2)
+        for place, inner in enumerate(found):
+            values = [spectrum[-1] for spectrum in inner.spectra]
+            left.plot([place] * len(values), values, "o", color=CONVEX, alpha=0.5, mew=0)
+            left.plot([place - 0.3, place + 0.3], [2 / inner.alpha] * 2, color=NONCONVEX, lw=2)
+        left.set(yscale="log", ylabel="largest curvature L of the head's loss")
+        left.set(title="The head, and the limit 2/α of its rate")
+        left.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        groups = [g for g in found[0].geometry[0].groups if g not in ("head", "body")]
+        for inner, name, marker in zip(found, names, "osD^vx", strict=False):
+            ends = [inner.curvatures(group) for group in groups]
+            right.plot([-low / top for top, low in ends], marker=marker, label=name, lw=1)
+        right.set(yscale="log", ylabel="−smallest / largest curvature")
+        right.set(title="How much each part's loss bends down")
+        right.set_xticks(range(len(groups)), groups, rotation=30, ha="right")
+        right.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
 def plain_ticks(axis: Axes, values: Sequence[int]) -> None:
     """Whole numbers at chosen places on a logarithmic x axis."""
     axis.set_xticks(list(values), [str(v) for v in values])
@@ -250,29 +274,3 @@ def plain_heights(axis: Axes) -> None:
     axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     axis.yaxis.set_minor_locator(NullLocator())
-
-
-CAPTIONS: Mapping[str, str] = {
-    "meta-smoothness": "Largest curvature of the meta-loss at the start against the number of "
-    "inner steps (median and middle half of problems). Left, both heads at the same inner rate: "
-    "does the curve level off? Right, the nonconvex head with a fixed rate and one cut like 1/N.",
-    "gradient norms": "Squared meta-gradient averaged over 40 outer iterations, against the number "
-    "of inner steps (geometric mean ± 2 standard errors). Left, both heads at the same rates on "
-    "the same tasks; middle, the same with the heads' starting points exchanged, to see what the "
-    "geometry alone explains; right, the head's part of the gradient.",
-    "training": "Meta-loss of the strongly convex head during meta-training for several numbers "
-    "of inner steps, once per outer iteration and once per gradient evaluation, where an outer "
-    "iteration costs N + 2.",
-    "best number of steps": "Share of problems in which each number of inner steps reaches the "
-    "target with the fewest gradient evaluations, for inner problems of two condition numbers κ.",
-    "approach to the limit": "Left, relative error of the body's meta-gradient after N inner steps "
-    "against a head solved exactly (median and middle half of problems), with the derived rate "
-    "N q^N; right, the norm of the head's own meta-gradient with its derived bound.",
-    "costs": "Operations of one task's meta-gradient against inner steps: in ANIL only the head is "
-    "run again at each step, in MAML and first-order MAML the whole network is.",
-    "noise floor": "Squared meta-gradient at which meta-training with sampled tasks levels off, "
-    "against tasks per batch (median and middle half of problems), with the line 1/B.",
-    "two bodies": "How far a linear head adapts in N steps on digit features of a random and of a "
-    "trained body: left at one rate copied to both, right each at its own 1/L. The dotted line is "
-    "90 % of the possible decrease.",
-}

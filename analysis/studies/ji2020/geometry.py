@@ -20,7 +20,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ....data.errors import ProbeError
@@ -108,6 +110,28 @@ def head_geometry(
     else:
         mu, effective = l2, l2
     return HeadGeometry(mu=mu, smoothness=top, effective_mu=effective)
+
+
+def softmax_spectrum(features: Tensor, head: Tensor, *, l2: float = 0.0) -> NDArray[np.float64]:
+    """Every curvature of mean cross-entropy in a linear head: its Hessian's eigenvalues.
+
+    The Hessian is ``mean_i (diag p_i − p_i p_iᵀ) ⊗ h_i h_iᵀ + λ``, with ``p_i`` the softmax
+    of row ``i``; it does not depend on the labels.
+
+    Args:
+        features: ``(n, d)``.
+        head: ``(ways, d)``, where to take it.
+        l2: ``λ ≥ 0``.
+
+    Returns:
+        ``(ways · d,)``, ascending, in float64.
+    """
+    h, w = features.detach().double().cpu(), head.detach().double().cpu()
+    p = torch.softmax(h @ w.T, dim=1)
+    bent = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+    hessian = torch.einsum("nab,ni,nj->aibj", bent, h, h) / len(h)
+    eigenvalues = torch.linalg.eigvalsh(hessian.reshape(w.numel(), w.numel()))
+    return np.asarray(eigenvalues.numpy() + l2, dtype=np.float64)
 
 
 def steps_to(share: float, *, alpha: float, mu: float) -> float:

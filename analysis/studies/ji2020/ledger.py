@@ -31,6 +31,7 @@ class Sizes:
         floor: Repeats of the noise-floor runs.
         floor_iterations: Measured iterations of those.
         blow_up: Repeats of the divergence count.
+        encoders: Episodes each shipped encoder is measured on.
     """
 
     seed: int
@@ -41,13 +42,14 @@ class Sizes:
     floor: int
     floor_iterations: int
     blow_up: int
+    encoders: int
 
 
 def sizes(settings: Settings) -> Sizes:
     """The sizes of the quick and of the full run; what must hold on every problem has as many."""
     if settings.quick:
-        return Sizes(settings.seed, 64, 16, 8, 12, 8, 400, 24)
-    return Sizes(settings.seed, 64, 64, 32, 48, 16, 2000, 96)
+        return Sizes(settings.seed, 64, 16, 8, 12, 8, 400, 24, 2)
+    return Sizes(settings.seed, 64, 64, 32, 48, 16, 2000, 96, 10)
 
 
 @dataclass(frozen=True)

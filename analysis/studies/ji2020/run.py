@@ -19,6 +19,14 @@ from .budget import (
     noise_falls_with_batch,
     noise_levels,
 )
+from .captions import CAPTIONS
+from .checkpoints import (
+    Inner,
+    group_table,
+    head_is_convex_and_layers_are_not,
+    head_table,
+    inner_loops,
+)
 from .contraction import (
     Forgetting,
     HeadSmoothness,
@@ -79,10 +87,11 @@ class Measured:
     budgets: list[Budget]
     floor: Floor
     bodies: Comparison
+    encoders: list[Inner]
 
 
 def run(settings: Settings) -> Study:
-    """Re-runs the paper's claims on controlled problems, C1 to C14 and two warnings.
+    """Re-runs the paper's claims on controlled problems, C1 to C14, two warnings and the encoders' geometry.
 
     Args:
         settings: Quick uses fewer repeats and the same rules; one seed draws everything.
@@ -102,6 +111,7 @@ def measure(size: Sizes) -> Measured:
         budgets=budgets(size),
         floor=noise_levels(size),
         bodies=compare_bodies(size.seed),
+        encoders=inner_loops(size),
     )
 
 
@@ -121,6 +131,7 @@ def report(data: Measured) -> Study:
         moderate_steps_are_cheapest(data.budgets),
         running_average_decays(data.size),
         noise_falls_with_batch(data.floor),
+        head_is_convex_and_layers_are_not(data.encoders),
         loss_is_not_worse(data.sweeps),
         geometry_alone_does_not_decide(data.sweeps),
     ]
@@ -133,7 +144,7 @@ def report(data: Measured) -> Study:
         citation=CITATION,
         question=QUESTION,
         answer=answer(claims),
-        meaning=meaning(data.bodies),
+        meaning=meaning(data.bodies, data.encoders),
         claims=claims,
         tables={
             "meta-smoothness": smoothness_table(data.curves),
@@ -142,6 +153,8 @@ def report(data: Measured) -> Study:
             "costs": cost_table(),
             "noise floor": floor_table(data.floor),
             "two bodies": bodies_table(data.bodies),
+            "inner loops of shipped encoders: the head": head_table(data.encoders),
+            "inner loops of shipped encoders: by layer": group_table(data.encoders),
         },
         figures={
             "meta-smoothness": figures.smoothness(data.curves),
@@ -152,8 +165,9 @@ def report(data: Measured) -> Study:
             "costs": figures.costs(),
             "noise floor": figures.noise_floor(data.floor),
             "two bodies": figures.two_bodies(data.bodies),
+            "shipped encoders": figures.shipped_encoders(data.encoders),
         },
-        captions=figures.CAPTIONS,
+        captions=CAPTIONS,
     )
 
 
@@ -187,15 +201,18 @@ def answer(claims: tuple[Claim, ...]) -> str:
     return " ".join(sentences)
 
 
-def meaning(bodies: Comparison) -> str:
-    """What to do with an encoder, with the measured example of the two small bodies."""
+def meaning(bodies: Comparison, encoders: list[Inner]) -> str:
+    """What to do with an encoder, with the measured examples."""
+    flat, steep = (f(encoders, key=Inner.largest_head) for f in (min, max))
     low, high = sorted(shape.reached for shape in bodies.geometry.values())
     steps = next(iter(bodies.geometry.values())).steps
     return (
         "Measure the curvature of the head's loss on an encoder's features before comparing "
         f"encoders at one inner rate: {steps} steps at rate {bodies.rate:g} made {low:.0%} of the "
-        f"possible adaptation on one small digit encoder and {high:.0%} on another. Normalise the "
-        "rate by the largest curvature L; take about κ log(1/δ) steps where only a penalised "
+        f"possible adaptation on one small digit encoder and {high:.0%} on another, and the head's "
+        f"loss is {steep.largest_head() / flat.largest_head():.0f} times as curved on {steep.name} "
+        f"as on {flat.name}. Normalise the rate by the largest curvature L; take about κ log(1/δ) "
+        "steps where only a penalised "
         "linear head adapts; where anything nonlinear adapts, keep rate times steps bounded. The "
         "growth of the meta-loss's curvature with N tells the two cases apart; the size of the "
         "meta-gradient alone does not."

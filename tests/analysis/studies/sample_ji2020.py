@@ -13,7 +13,9 @@ from metaprobe.analysis.studies.ji2020.problems import (
 )
 from metaprobe.analysis.studies.ji2020.run import Measured, measure
 
-SMALL = Sizes(seed=5, exact=4, train=10, smooth=2, long=4, floor=2, floor_iterations=50, blow_up=6)
+SMALL = Sizes(
+    seed=5, exact=4, train=10, smooth=2, long=4, floor=2, floor_iterations=50, blow_up=6, encoders=1
+)
 
 
 def sines(shape: tuple[int, ...], k: float) -> np.ndarray:

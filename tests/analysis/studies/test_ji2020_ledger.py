@@ -38,7 +38,7 @@ IDS = [id_ for i in range(1, 15) for id_ in [f"C{i}", *WEAKER.get(i, [])]]
 
 
 def check_study(study: Study) -> None:
-    assert [c.id for c in study.claims] == [*IDS, "W1", "W2"]
+    assert [c.id for c in study.claims] == [*IDS, "G1", "W1", "W2"]
     for claim in study.claims:
         for word in ("SUPPORTED", "REFUTED"):
             assert word in claim.rule
