@@ -62,7 +62,7 @@ def unseen_scripts() -> LabelledImages:
     return LabelledImages(
         name="glyphs",
         split="validation and test",
-        images=np.concatenate([p.images for p in parts]),
+        images=np.concatenate([p.images for p in parts]).astype(np.uint8),
         labels=np.concatenate([parts[0].labels, parts[1].labels + shift]),
         ids=np.concatenate([p.ids for p in parts]),
         classes=(*parts[0].classes, *parts[1].classes),

@@ -103,7 +103,7 @@ def run(settings: Settings) -> Study:
 
 def _answer(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> str:
     """The finding in words, with the verdicts counted from the ledger."""
-    verdict = {claim.id: claim.verdict for claim in claims}
+    verdict: dict[str, Verdict] = {claim.id: claim.verdict for claim in claims}
     shown = sum(v == "SUPPORTED" for v in verdict.values())
     base, equal = (median_interval(o.ratio)[0] for o in outcomes[:2])
     conditions = {"C-B4": "a difference in hardness", "C-B5": "packed, distant hard tasks"}
