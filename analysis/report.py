@@ -7,31 +7,27 @@ are CSS variables, so they follow light and dark. Every string of a checkpoint i
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
-
-from ..data.errors import printable
 from ..data.files import write_whole
-from .audit_parts import Gate, RuleUsed
+from .audit_parts import RuleUsed
+from .inline_svg import inline_svg
+from .maps.interactive import MISSING, Live, can_be_live
+from .maps.page import Code, live_maps
+from .maps.plain import from_plain
+from .pages import environment, style_sheet
 from .report_parts import (
     CAPTIONS,
     HEAD_ROWS,
     figure_text,
-    inline_svg,
     other_readings,
     table,
     turned_for,
 )
 from .result import Audit, AuditSet, as_set
-from .sections.values import Line
 from .wording import (
     EFFECT_ROWS,
     FLOOR_ROWS,
@@ -40,13 +36,7 @@ from .wording import (
     SIGNS,
     conclusions,
     join,
-    percent,
-    plain_points,
-    points,
-    quantity_name,
     set_cautions,
-    share,
-    uncorrected,
 )
 
 __all__ = ["notebook_html", "report_html", "write_report"]
@@ -77,13 +67,14 @@ def report_html(audits: Audit | AuditSet) -> str:
     ]
     labels = together.labels
     first = together.audits[0].sections
+    shown, code = _maps(together)
     subject = labels[0] if len(labels) == 1 else f"{len(labels)} checkpoints"
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             **_shared(together),
-            css=Markup((Path(__file__).parent / "report.css").read_text(encoding="utf-8")),
+            css=style_sheet(),
             subject=subject,
             cautions=set_cautions(together),
             floors=turned_for(table("Floors", together, FLOOR_ROWS, "floors"), together),
@@ -93,6 +84,9 @@ def report_html(audits: Audit | AuditSet) -> str:
             contrasts=together.contrasts,
             sectioned=[(name, section.title) for name, section in first.items()],
             section_figures=_section_figures(together),
+            maps_shown=shown,
+            code=code,
+            missing=MISSING,
             effect_rows=EFFECT_ROWS,
             rules=_rules(together),
             alike=_alike(together),
@@ -117,9 +111,23 @@ def _section_figures(audits: AuditSet) -> dict[tuple[int, str], dict[str, Any]]:
     }
 
 
+def _maps(audits: AuditSet) -> tuple[dict[int, Live], Code | None]:
+    """The maps to point at, by number of checkpoint, and the one code for all of them."""
+    kept = {
+        i: from_plain(section.map)
+        for i, audit in enumerate(audits.audits, start=1)
+        for section in audit.sections.values()
+        if section.map is not None
+    }
+    if not kept or not can_be_live():
+        return {}, None
+    shown, code = live_maps([(f"map-{i}", drawn) for i, drawn in kept.items()])
+    return dict(zip(kept, shown, strict=True)), code
+
+
 def notebook_html(audits: Audit | AuditSet) -> str:
     """The answer and the numbers as an HTML fragment, for notebooks."""
-    return _environment().get_template("notebook.html").render(**_shared(as_set(audits)))
+    return environment().get_template("notebook.html").render(**_shared(as_set(audits)))
 
 
 def _shared(audits: AuditSet) -> dict[str, Any]:
@@ -191,76 +199,3 @@ def _command(audit: Audit) -> str:
     if audit.preprocessing != "as stored":
         words.append("--resize")
     return shlex.join(str(word) for word in words)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_without_control_signs,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        formula=_formula,
-        tidy=_tidy,
-        share=share,
-        points=points,
-        plain_points=plain_points,
-        percent=percent,
-        p_value=lambda p: "–" if p is None else f"{p:.2g}" if p >= 1e-4 else "< 0.0001",
-        number=_number,
-        gate_found=_gate_found,
-        line_value=_line_value,
-        line_ends=_line_ends,
-        quantity_name=quantity_name,
-        uncorrected=uncorrected,
-        pretty=lambda x: json.dumps(x, indent=2, ensure_ascii=False),
-    )
-    return environment
-
-
-def _without_control_signs(value: Any) -> Any:
-    """Names come from strangers' files; markup of our own stays as it is."""
-    if type(value) is not str:
-        return value
-    return "\n".join(map(printable, value.split("\n")))
-
-
-def _number(x: float | None, digits: int = 4) -> str:
-    if x is None:
-        return "–"
-    small = x != 0 and abs(x) < 10 ** (1 - digits)
-    return (f"{x:.1e}" if small else f"{x:.{digits}f}").replace("-", "−")
-
-
-def _gate_found(gate: Gate) -> str:
-    """What a gate's sentence says beyond the condition itself."""
-    head = f"{gate.gate} ("
-    values = gate.sentence.removeprefix(head)
-    return values if values == gate.sentence else values.removesuffix(")")
-
-
-def _line_value(line: Line) -> str:
-    from .sections.figure import number
-
-    return number(line)
-
-
-def _line_ends(line: Line) -> str:
-    from .sections.figure import ends
-
-    return ends(line)
-
-
-def _formula(text: str) -> Markup:
-    """θ_T with its index set low."""
-    return Markup(str(escape(text)).replace("θ_T", "θ<sub>T</sub>"))
-
-
-def _tidy(text: str) -> str:
-    """No line break inside ``95 %``, ``0.98 to 1.43`` or ``5-way``."""
-    text = re.sub(r" (?=%)|(?<=\d) (?=to [−+\d])|(?<=\d to) (?=[−+\d])", "\u00a0", text)
-    return re.sub(r"(?<=\d)-(?=way|shot)", "\u2011", text)

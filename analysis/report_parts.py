@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-from markupsafe import Markup
 
 from .audit_parts import Effect, Interval
 from .result import Audit, AuditSet
@@ -113,22 +110,6 @@ def other_readings(audits: AuditSet) -> Iterator[tuple[str, Table, Table | None]
             rows = (("meta_init", "Meta-init"), ("on_task", "On-task"), ("off_task", "Off-task"))
             table = table_of("Accuracy", list(audit.probes), rows, list(audit.probes.values()))
             yield f"{label}: other probes", table, None
-
-
-def inline_svg(svg: str, name: str) -> Markup:
-    """Matplotlib's SVG made fit for a page: own ids, themed colours, no prolog, no metadata."""
-    from .figure_parts import BAND, BOTH, INK, OFF, ON, QUIET
-
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.S)
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r"url\(#", f"url(#{name}-", body)
-    body = re.sub(r'href="#', f'href="#{name}-', body)
-    colours = {INK: "ink", QUIET: "quiet", BAND: "band", ON: "on", OFF: "off", BOTH: "both"}
-    for colour, variable in {**colours, "#ffffff": "card"}.items():
-        body = re.sub(rf"(fill|stroke): {colour}", rf"\1: var(--{variable})", body)
-    attributes = f'aria-hidden="true" focusable="false" id="{name}-svg"'
-    return Markup(re.sub(r"<svg ", f"<svg {attributes} ", body, count=1))
 
 
 def figure_text(name: str, audits: AuditSet) -> str:

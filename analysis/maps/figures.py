@@ -80,9 +80,7 @@ def _phases(drawn: Map, layouts: Sequence[LayoutName]) -> Figure:
         for axis, task in zip(pair, ("T", "T′"), strict=True):
             _frame(axis, layout, name)
             _limits(axis, layout.points)
-            several = f", episode {episode}" if len(drawn.episodes) > 1 else ""
-            what = "the task adapted to" if task == "T" else "a task it never saw"
-            axis.set_title(f"{TITLES[name]}{several}: {task}, {what}")
+            axis.set_title(panel_title(drawn, name, episode, task))
             _one_task(axis, drawn, layout, kinds, task, episode)
         _notes(pair[0], layout)
         if layout.arrows is not None:
@@ -104,6 +102,13 @@ def _phases(drawn: Map, layouts: Sequence[LayoutName]) -> Figure:
     ]  # fmt: skip
     _legend(figure, kinds, moments)
     return figure
+
+
+def panel_title(drawn: Map, layout: LayoutName, episode: int, task: str) -> str:
+    """What one panel of phases shows."""
+    several = f", episode {episode}" if len(drawn.episodes) > 1 else ""
+    what = "the task adapted to" if task == "T" else "a task it never saw"
+    return f"{TITLES[layout]}{several}: {task}, {what}"
 
 
 def _one_task(

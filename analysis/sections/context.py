@@ -33,6 +33,7 @@ from .values import Section
 SECTIONS: Mapping[str, str] = {
     "layers": "Layers",
     "steps": "Steps",
+    "map": "Map",
     "distance": "Distance",
     "interventions": "Interventions on the rates",
     "parts": "Which part moves",

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..figure_parts import BOTH, INK, OFF, ON, QUIET, STEPS, legend, new_figure, short, style
+from ..maps.plain import from_plain
 from .values import Line, Section
 
 Dash = Literal["-", "--", ":"]
@@ -35,7 +36,12 @@ def panels(section: Section) -> dict[str, dict[str, list[Line]]]:
 
 
 def draw(section: Section) -> Figure:
-    """Every panel of a section with lines, as a figure that no global state knows about."""
+    """Every panel of a section with lines, as a figure that no global state knows about.
+
+    Of a section with a map it is the map.
+    """
+    if section.map is not None:
+        return from_plain(section.map).plot()
     every = panels(section)
     curves = {t: s for t, s in every.items() if _is_curve(s)}
     rows = {t: s for t, s in every.items() if t not in curves}
@@ -143,7 +149,7 @@ def _curve(axis: Axes, title: str, series: Mapping[str, Sequence[Line]], section
     if lines[0].unit == "points":
         axis.axhline(0, color=INK, linewidth=0.7)
         axis.set_ylabel("points")
-    axis.set_title(title)
+    axis.set_title(title.replace("θ_T", r"$\theta_T$"))
     axis.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     sns.despine(ax=axis)
 

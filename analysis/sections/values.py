@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import JsonValue
+
 from ..audit_parts import Count, Effect, Value, Verdict
 
 Unit = Literal["points", "share", "number"]
@@ -31,7 +33,8 @@ class Section(Value):
     """One question and its answer.
 
     ``finding`` says what the numbers say; ``cause`` is there only where an intervention shows
-    one. ``episodes`` are the first so many of the audit's own.
+    one. ``episodes`` are the first so many of the audit's own. ``map`` is a map as `map.json` has
+    it, with small pictures of its images, where that is what there is to see.
     """
 
     title: str
@@ -42,6 +45,7 @@ class Section(Value):
     episodes: Count
     axis: str | None = None
     lines: tuple[Line, ...]
+    map: dict[str, JsonValue] | None = None
 
 
 def effect_line(group: str, label: str, effect: Effect, x: float | None = None) -> Line:

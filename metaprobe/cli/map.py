@@ -84,6 +84,7 @@ def map_(
     """
     from ..analysis.maps.export import EXPORTS
     from ..analysis.maps.files import save_map
+    from ..analysis.maps.interactive import MISSING, can_be_live
     from ..analysis.maps.make import MapSettings, map_features
     from ..analysis.planning import AuditSettings
     from ..data.files import require_writable
@@ -120,4 +121,5 @@ def map_(
         found = map_features(encoder, settings, store=open_store(cache, no_cache), progress=told)
     files = save_map(found, out, exports)
     facts = {**found.facts(), "files": [str(path) for path in files]}
-    say(facts, "\n".join([*found.sentences(), f"written to {out}/"]), as_json)
+    lines = [*found.sentences(), f"written to {out}/", *([] if can_be_live() else [MISSING])]
+    say(facts, "\n".join(lines), as_json)
