@@ -85,6 +85,7 @@ def results_page() -> str:
 def studies_page() -> str:
     """The full run of every study that needs no trained encoder to be told; one page."""
     from metaprobe.analysis.studies import STUDIES, Settings, run_study
+    from metaprobe.analysis.studies.words import RULES, WORDS
     from metaprobe.analysis.studies.writing import study_markdown, write_figures
     from metaprobe.cli.options import processors, progress
     from metaprobe.data.store import Store
@@ -101,7 +102,9 @@ def studies_page() -> str:
         counts = [str(said[v]) for v in ("SUPPORTED", "REFUTED", "NOT SHOWN")]
         lines.append("| " + " | ".join([f"`{name}`", study.question, *counts]) + " |")
         pages.append(study_markdown(study, figures="studies/"))
-    return STUDIES_HEAD + "\n".join(lines) + "\n\n" + "\n".join(pages)
+    words = "\n".join(f"- **{word}**: {meaning}" for word, meaning in WORDS)
+    head = STUDIES_HEAD.format(rules=RULES, words=words)
+    return head + "\n".join(lines) + "\n\n" + "\n".join(pages)
 
 
 STUDIES_HEAD = """# Studies: what papers claim, run again
@@ -111,9 +114,18 @@ STUDIES_HEAD = """# Studies: what papers claim, run again
 Each study asks what one paper says of adaptation, states its claims so that they can fail, runs
 them again and gives a verdict: SUPPORTED, REFUTED or NOT SHOWN. A published value says how it is
 known: read in the paper, digitised from a figure, from a secondary source, derived, or not
-obtainable. `metaprobe study NAME` runs one, `--quick` with fewer repeats under the same rules.
+obtainable. `metaprobe study NAME` runs one, `--quick` with fewer repeats under the same rules;
+`metaprobe study --all --out DIR` makes one page of all.
 
 The study of trained encoders, `starshak2022`, has a page of its own: [results](results.md).
+
+{rules}
+
+<details><summary>Words used</summary>
+
+{words}
+
+</details>
 
 | study | question | supported | refuted | not shown |
 |---|---|---|---|---|

@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from ...data.files import write_whole
 from .study import Study
-from .writing import claim_interval, number
+from .words import RULES, WORDS
+from .writing import claim_interval, claim_published, number
 
 FOLDER = Path(__file__).resolve().parent.parent
 
@@ -28,6 +29,7 @@ def studies_html(studies: Sequence[Study]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["interval"] = claim_interval
+    environment.filters["published"] = claim_published
     claims = [c for s in studies for c in s.claims]
     counts = ", ".join(
         f"{sum(c.verdict == v for c in claims)} {v.lower()}"
@@ -39,6 +41,8 @@ def studies_html(studies: Sequence[Study]) -> str:
         lead=f"{len(claims)} claims of {many}: {counts}.",
         css=Markup((FOLDER / "report.css").read_text(encoding="utf-8")),
         studies=[_plain(study) for study in studies],
+        words=WORDS,
+        rules=RULES,
     )
 
 

@@ -19,6 +19,9 @@ from .study import Claim, Study
 
 SCHEMA = "metaprobe.study/1"
 
+LONG = 20
+"""Rows from which a table on a page is folded."""
+
 
 def study_json(study: Study) -> dict[str, Any]:
     """Everything but the figures' pixels, as plain values."""
@@ -53,9 +56,17 @@ def study_markdown(study: Study, *, figures: str = "") -> str:
             for c in study.claims
         )
     )
-    parts += [f"### {name}\n\n{markdown_table(table)}" for name, table in study.tables.items()]
     parts.append(f"**What it means for an audit.** {study.meaning}")
+    parts += [_folded(name, table) for name, table in study.tables.items()]
     return "\n\n".join(parts) + "\n"
+
+
+def _folded(name: str, table: pd.DataFrame) -> str:
+    """A table in full; a long one folded."""
+    text = markdown_table(table)
+    if len(table) <= LONG:
+        return f"### {name}\n\n{text}"
+    return f"### {name}\n\n<details><summary>{len(table)} rows</summary>\n\n{text}\n\n</details>"
 
 
 def markdown_table(table: pd.DataFrame) -> str:
@@ -97,15 +108,21 @@ def _stem(study: Study, figure: str) -> str:
 
 
 def _row(claim: Claim) -> str:
-    published = "not obtainable" if claim.published is None else claim.published
     cells = (
         f"**{claim.id}** {claim.statement}",
-        f"{published} ({claim.published_status})",
+        claim_published(claim),
         claim.measured,
         claim_interval(claim),
         f"**{claim.verdict}**",
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def claim_published(claim: Claim) -> str:
+    """The published value and how it is known, in words."""
+    if claim.published is not None:
+        return f"{claim.published} ({claim.published_status})"
+    return "none: derived here" if claim.published_status == "derived" else "not obtainable"
 
 
 def claim_interval(claim: Claim) -> str:
@@ -128,9 +145,12 @@ def ledger(study: Study) -> Group:
     table.add_column("verdict", no_wrap=True)
     for claim in study.claims:
         colour = {"SUPPORTED": "green", "REFUTED": "red"}.get(claim.verdict, "yellow")
-        published = "not obtainable" if claim.published is None else claim.published
         table.add_row(
-            claim.id, claim.statement, published, claim.measured, Text(claim.verdict, style=colour)
+            claim.id,
+            claim.statement,
+            claim_published(claim),
+            claim.measured,
+            Text(claim.verdict, style=colour),
         )
     head = Text(f"{study.title}\n", style="bold").append(f"{study.question}\n", style="not bold")
     return Group(head, table, Text(f"\n{study.answer}"))

@@ -128,7 +128,7 @@ def _refined_accuracy(table: pd.DataFrame) -> Claim:
     outside = float(table.loc[~table["trusted"], "refined: largest error"].max())
     return Claim(
         id="C-A4",
-        statement="The refined over-parameterised form (F6) is within 3 % of the exact noise part "
+        statement="The refined formula for fewer judged rows than weights is within 3 % of the exact noise part "
         f"where (n_v+1)/(p−(m−1)n_v) ≤ {TRUSTED_CROWDING} and n_t ≥ p/2.",
         source="derived",
         published=None,
@@ -188,7 +188,7 @@ def under_order(settings: Settings) -> Finding:
     )
     claim = Claim(
         id="C-A10",
-        statement="The under-parameterised formula (F8) is exact at order 1/m: its error in V "
+        statement="The formula for more judged rows than weights is exact at order 1/m: its error in V "
         "falls as 1/m² with the number m of tasks.",
         source="derived",
         published=None,
@@ -200,7 +200,7 @@ def under_order(settings: Settings) -> Finding:
         rule="SUPPORTED if the 95 % interval of the order lies within [1.7, 2.3] at both rates, "
         "REFUTED if one lies wholly outside, else NOT SHOWN",
         verdict=second_order(orders),
-        note="The refined form (F9) is poor where n_val·tasks is below twice dim.",
+        note="The refined form is poor where n_val·tasks is below twice dim.",
     )
     return Finding((claim,), {"order in tasks": table})
 

@@ -45,8 +45,8 @@ def averaged_test_task(settings: Settings) -> Claim:
     worst = max(abs(score) for score in scores)
     return Claim(
         id="C-A1",
-        statement="Integrating the test task out by hand (F1) loses nothing: an experiment that "
-        "draws every task, label and test row gives the same loss.",
+        statement="The loss on a new task can be averaged by hand instead of by drawing test tasks: "
+        "an experiment that draws every task, label and test row gives the same loss.",
         source="derived",
         published=None,
         published_status="derived",
@@ -105,7 +105,7 @@ def exact_at_zero(settings: Settings) -> Claim:
     return Claim(
         id="C-A5",
         statement="Without an inner step (rate 0) the displacement of the learnt start is known "
-        "exactly in both regimes (F3, F7).",
+        "exactly in both regimes.",
         source="derived",
         published=None,
         published_status="derived",
@@ -141,7 +141,7 @@ def exact_slope_at_zero(settings: Settings) -> Claim:
     worst = max(scores)
     return Claim(
         id="C-A6",
-        statement="At rate 0 the loss rises to the right with a slope known exactly (F5), so some "
+        statement="At rate 0 the loss rises to the right with a slope known exactly, so some "
         "negative training rate strictly beats no inner step wherever labels are noisy.",
         source="derived",
         published=None,

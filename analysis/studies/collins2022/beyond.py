@@ -62,7 +62,7 @@ TASK_COUNTS = (4, 6, 10, 20, 40, 80, 160)
 def run_network(settings: Settings) -> list[Outcome]:
     """Train the two-layer students."""
     if settings.quick:
-        return train_and_test(NETWORK, Training(15, outer_steps=100, seed=settings.seed))
+        return train_and_test(NETWORK, Training(10, outer_steps=100, seed=settings.seed))
     return train_and_test(NETWORK + NETWORK_MORE, Training(25, seed=settings.seed))
 
 
@@ -240,7 +240,7 @@ class Meeting:
 
 def run_meeting(settings: Settings) -> Meeting:
     """Meta-train exactly in every cell of the phase diagram."""
-    runs = 160 if settings.quick else 600
+    runs = 100 if settings.quick else 600
     best: dict[tuple[float, int, float], BestRate] = {}
     limits: dict[float, float] = {}
     for distance in (0.0, 2.0):

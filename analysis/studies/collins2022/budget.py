@@ -71,7 +71,7 @@ def gain_needs_samples(settings: Settings) -> Claim:
     return Claim(
         id="C-B6",
         statement="MAML moves to the hard tasks only with enough samples to adapt on, in "
-        "proportion to the dimension; with more, the ratio rises to 1 + (1−a)²R²/r_H² (F6).",
+        "proportion to the dimension; with more, the ratio rises to 1 + (1−a)²R²/r_H².",
         source="abstract of arXiv v2 (the sample size); the constants are derived",
         published="the gain is stated for Ω(d_eff) labelled samples per task (no constant in the "
         "abstract)",
@@ -101,7 +101,7 @@ def gain_vanishes_with_the_step() -> Claim:
     off = limit / small_step_gain(land) - 1
     return Claim(
         id="C-B7",
-        statement="For small inner steps MAML becomes NAL, and the gain vanishes as α² (F7).",
+        statement="For small inner steps MAML becomes NAL, and the gain vanishes as α².",
         source=DERIVED,
         published=None,
         published_status="derived",
@@ -109,7 +109,7 @@ def gain_vanishes_with_the_step() -> Claim:
         + ", ".join(f"{q:.3f}" for q in quotients)
         + f"; extrapolated Δ/α² {limit:.5f} (closed form {small_step_gain(land):.5f})",
         estimate=limit,
-        rule="each quotient in [4.0, 4.4] for α ≤ 0.1, extrapolation within 1 % of F7",
+        rule="each quotient in [4.0, 4.4] for α ≤ 0.1, extrapolation within 1 % of the closed form",
         verdict=exact(all(4.0 <= q <= 4.4 for q in quotients) and abs(off) <= 0.01),
     )
 
@@ -140,7 +140,7 @@ def more_steps_sharpen(settings: Settings) -> Claim:
     known = max(abs(x - y) for x, y in zip(found, asked, strict=True))
     return Claim(
         id="C-B8",
-        statement="More inner steps move MAML further to the slower tasks (F8); which tasks are "
+        statement="More inner steps move MAML further to the slower tasks; which tasks are "
         "slow is decided by |1 − αρ|, so with overshooting they are those of larger variance.",
         source=DERIVED,
         published=None,

@@ -61,7 +61,7 @@ def curvature_after_adaptation(settings: Settings) -> Claim:
         entries += len(z) + 1
     return Claim(
         id="C-B1",
-        statement="The curvature that one step on n samples leaves has an exact closed form (F1).",
+        statement="The curvature that one step on n samples leaves has an exact closed form.",
         source=DERIVED,
         published=None,
         published_status="derived",
@@ -115,7 +115,7 @@ def where_training_ends(settings: Settings) -> Claim:
     return Claim(
         id="C-B2",
         statement="Training ends at the centre of the optima weighted by curvature: that of the "
-        "plain loss for NAL, that left after adaptation for MAML (F2, F4).",
+        "plain loss for NAL, that left after adaptation for MAML.",
         source=DERIVED,
         published=None,
         published_status="derived",
@@ -126,9 +126,9 @@ def where_training_ends(settings: Settings) -> Claim:
         "where NAL ends)",
         estimate=fits[0].mean,
         interval=fits[0].interval,
-        rule="each fitted position within 0.01 of F2 (0.015 with hard optima scattered by 4) and "
+        rule="each fitted position within 0.01 of the closed form (0.015 with hard optima scattered by 4) and "
         "within 4 standard errors; with arbitrary covariances each weight within 4 standard errors "
-        "of F2, and not all within 4 of NAL's end",
+        "of it, and not all within 4 of NAL's end",
         verdict=exact(near and worst <= 4 and z_any <= 4 < z_nal),
     )
 
@@ -158,7 +158,7 @@ def gain_is_a_squared_distance(settings: Settings) -> Claim:
     return Claim(
         id="C-B3",
         statement="MAML's gain over NAL is half the squared distance of the two starts in the "
-        "adapted metric, so it is never negative (F3).",
+        "adapted metric, so it is never negative.",
         source=DERIVED,
         published=None,
         published_status="derived",

@@ -103,7 +103,8 @@ def gain_figure(settings: Settings) -> tuple[Figure, str]:
             axes.errorbar(x, value, 2 * error, fmt="o", color="0.2", ms=4, zorder=3)
 
     with study_style():
-        figure = Figure(figsize=(9, 6.6), layout="constrained")
+        figure = Figure(figsize=(9, 7), layout="constrained")
+        figure.set_layout_engine("constrained", h_pad=0.12)
         (scatter, distance), (gap, samples) = figure.subplots(2, 2)
         radii = list(np.linspace(0, 4, 81))
         line(scatter, radii, lambda x: replace(clean, r_hard=x))

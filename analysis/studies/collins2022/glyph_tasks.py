@@ -180,7 +180,7 @@ def run_glyphs(settings: Settings) -> GlyphRun:
         raise LandscapeError(f"{NAL} and a run of MAML are compared; they are not shipped")
     maml = maml[:1] if settings.quick else maml
     data = unseen_scripts()
-    same, mixed = draw_script_tasks(data, each=10 if settings.quick else 40, seed=settings.seed)
+    same, mixed = draw_script_tasks(data, each=6 if settings.quick else 40, seed=settings.seed)
     read = [NAL, maml[0], *(() if settings.quick else [n for n in OTHERS if n in names])]
     encoders = {n: load_encoder(n) for n in dict.fromkeys([*read, *maml])}
     rates = {n: glyph_rates(encoders[n], data, same, mixed) for n in read}

@@ -54,7 +54,7 @@ def failures(settings: Settings) -> Section:
                 between("no hint, smallest f for k in [0.3323, 0.3331]", around_k.min(), low=1e4),
                 between("OMG, larger f",
                         max(ends["optimistic", 1.0], ends["optimistic", -1.0]), high=1e-30),
-                between("MG constant weights, largest measured / bound B1", b1, high=1 + 1e-9),
+                between("MG constant weights, largest measured / bound of 1/T", b1, high=1 + 1e-9),
             ),
             source=ABSTRACT,
             published="'not sufficient for acceleration … some form of optimism is required'",

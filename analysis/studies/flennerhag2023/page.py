@@ -39,7 +39,8 @@ def answer(claims: Sequence[Claim]) -> str:
     verdicts = {claim.id: claim.verdict for claim in claims}
     held = [f"{sentence} ({name})" for name, sentence in ANSWER if verdicts[name] == "SUPPORTED"]
     open_ones = [f"{name} {verdicts[name]}" for name, _ in ANSWER if verdicts[name] != "SUPPORTED"]
-    text = "Found here: " + "; ".join(held) + "."
+    text = "; ".join(held) + "."
+    text = text[:1].upper() + text[1:]
     return text + (f" Not confirmed: {', '.join(open_ones)}." if open_ones else "")
 
 

@@ -103,17 +103,17 @@ def smallest_nonzero(spectrum: np.ndarray) -> float:
     return float(spectrum[spectrum > 1e-6 * spectrum[-1]][0])
 
 
-def inner_loops(size: Sizes) -> list[Inner]:
+def inner_loops(size: Sizes, names: Sequence[str] = NAMES) -> list[Inner]:
     """Measures the shipped encoders, and the first one's architecture untrained.
 
     Raises:
         ProbeError: None of them is shipped.
     """
     known = shipped()
-    encoders = [load_encoder(n) for n in NAMES if n in known]
+    encoders = [load_encoder(n) for n in names if n in known]
     if not encoders:
         raise ProbeError(
-            f"none of {', '.join(NAMES)} is shipped; their inner loops are what is measured",
+            f"none of {', '.join(names)} is shipped; their inner loops are what is measured",
             code="no-checkpoint",
         )
     encoders.append(encoders[0].untrained(seed=size.seed))

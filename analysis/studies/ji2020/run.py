@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from .budget import (
 )
 from .captions import CAPTIONS
 from .checkpoints import (
+    NAMES,
     Inner,
     group_table,
     head_is_convex_and_layers_are_not,
@@ -99,7 +101,7 @@ def run(settings: Settings) -> Study:
     return report(measure(sizes(settings)))
 
 
-def measure(size: Sizes) -> Measured:
+def measure(size: Sizes, encoders: Sequence[str] = NAMES) -> Measured:
     """All measurements that more than one claim, table or figure needs."""
     return Measured(
         size=size,
@@ -111,7 +113,7 @@ def measure(size: Sizes) -> Measured:
         budgets=budgets(size),
         floor=noise_levels(size),
         bodies=compare_bodies(size.seed),
-        encoders=inner_loops(size),
+        encoders=inner_loops(size, encoders),
     )
 
 

@@ -41,4 +41,4 @@ def sine_pool(bound: float | None) -> Pool:
 
 @cache
 def measured() -> Measured:
-    return measure(SMALL)
+    return measure(SMALL, encoders=["maml-glyphs-s0"])

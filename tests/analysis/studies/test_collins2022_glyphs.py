@@ -114,13 +114,15 @@ def planted_run(advantage: float) -> GlyphRun:
 
 
 def test_head_rates_are_read_from_embeddings_of_the_tasks_own_images() -> None:
-    data, encoder = unseen_scripts(), load_encoder("maml-glyphs-s0")
+    encoder, whole = load_encoder("maml-glyphs-s0"), unseen_scripts()
+    few = [c for s in scripts_of(whole) for c in np.flatnonzero(np.array(whole.groups) == s)[:6]]
+    data = whole.subset([int(c) for c in few])
     same, mixed = draw_script_tasks(data, each=1, seed=0)
     found = glyph_rates(encoder, data, same, mixed)
-    whole = embed(encoder, data, None).features
+    rows = embed(encoder, data, None).features
     labels = np.tile(np.repeat(np.arange(WAY), 20), (6, 1))
     expected = script_rates(
-        whole[same.rows.reshape(6, -1)], labels, whole[mixed.rows.reshape(6, -1)], labels
+        rows[same.rows.reshape(6, -1)], labels, rows[mixed.rows.reshape(6, -1)], labels
     )
     for one, other in zip(found, expected, strict=True):
         assert one.rate == pytest.approx(other.rate, abs=1e-5)

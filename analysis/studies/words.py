@@ -1,0 +1,34 @@
+"""The words every study uses, for a reader who knows none of the papers."""
+
+from __future__ import annotations
+
+WORDS: tuple[tuple[str, str], ...] = (
+    ("encoder, head", "A network that turns an image into a vector, and the last, linear layer "
+     "that turns the vector into a class. The encoder without its head is also called the body."),
+    ("task, episode", "A few labelled examples of a few classes (the support, or inner rows) and "
+     "further ones to be judged by (the query, or outer rows)."),
+    ("adaptation, inner loop", "A few gradient steps on the support, from a common start. Their "
+     "number is N or K, their step size the inner rate α."),
+    ("meta-training, outer loop", "Choosing that start (and sometimes the rates) so that the query "
+     "is answered well after adaptation, over many tasks."),
+    ("MAML", "Meta-training that differentiates through the inner loop; FOMAML drops the second "
+     "derivatives; ANIL adapts the head alone, BOIL the body alone."),
+    ("Meta-SGD", "MAML whose inner rates are learned too, one a weight; they may become negative."),
+    ("NAL", "No adaptation in training: a start that is simply good on average over all tasks."),
+    ("BMG", "Bootstrapped meta-gradients: rates learned by pulling the adapted network to a target "
+     "some steps ahead."),
+    ("curvature", "The second derivative of a loss along a direction. A loss is convex where none "
+     "is negative and strongly convex where all exceed some μ > 0; L is the largest, κ = L/μ."),
+    ("standard error, interval", "How far chance moves a measured value; a 95 % interval holds the "
+     "true value in 95 of 100 repetitions."),
+)  # fmt: skip
+
+RULES = (
+    "The papers state no tolerance by which a re-run could be judged, so every rule is ours, and so "
+    "are the claims marked derived: they are not in the paper but follow from it, or limit it. Rules "
+    "were fixed before these runs. Those of derived claims often lie around values of an earlier "
+    "computation by other code; there SUPPORTED means reproduced. Where a statement was weakened "
+    "after a first result it has a row of its own (C3b, C-B9b and the like) beside the claim, which "
+    "it does not replace. SUPPORTED: all that the rule asks holds, intervals included. REFUTED: "
+    "part of it fails beyond chance. NOT SHOWN: neither."
+)
