@@ -108,7 +108,7 @@ def _answer(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> str:
     base, equal = (median_interval(o.ratio)[0] for o in outcomes[:2])
     conditions = {"C-B4": "a difference in hardness", "C-B5": "packed, distant hard tasks"}
     needed = [text for id_, text in conditions.items() if verdict[id_] == "SUPPORTED"]
-    needs = f"In linear regression it needs {' and '.join(needed)}. " if needed else ""
+    needs = f"In linear regression a gain needs {' and '.join(needed)}. " if needed else ""
     return (
         f"{shown} of {len(claims)} statements were supported. {needs}In a two-layer network NAL's "
         f"risk after adaptation was {base:.1f} times MAML's where hard tasks were packed and "
