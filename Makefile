@@ -2,13 +2,14 @@
 # make test   install, run the tests          make check  ruff, mypy, pyright
 # make bench  the ratios against peers        make results  docs/results.md from the shipped seeds
 # make studies  docs/studies.md, the full runs  make cards  a card for each shipped checkpoint
+# make tutorial  docs/tutorial.ipynb, run again
 PYTHON ?= python3
 BIN := .venv/bin
 # a process for each core, a file's tests in one process, one thread in each
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-browser test-zoo check bench results studies cards docs clean
+.PHONY: demo test test-slow test-browser test-zoo check bench results studies cards tutorial docs clean
 
 .venv/.base: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -63,6 +64,9 @@ studies: .venv/.base
 
 cards: .venv/.base
 	$(BIN)/python docs/generate.py cards
+
+tutorial: .venv/.dev
+	$(BIN)/python docs/notebook.py
 
 docs: .venv/.base
 	$(BIN)/python docs/generate.py cli measures

@@ -94,9 +94,18 @@ def style() -> Iterator[None]:
         yield
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows by itself, whether pyplot was imported or not."""
+
+    def _repr_png_(self) -> bytes:
+        from .figure_files import figure_bytes
+
+        return figure_bytes(self, "png", 100)
+
+
 def new_figure(height: float) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06, wspace=0.04, hspace=0.04)
-    figure = Figure(figsize=(WIDTH, height), layout=layout)
+    figure = ShownFigure(figsize=(WIDTH, height), layout=layout)
     FigureCanvasAgg(figure)
     return figure
 

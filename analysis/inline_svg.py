@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from markupsafe import Markup
@@ -14,14 +15,20 @@ def inline_svg(svg: str, name: str) -> Markup:
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.S)
     body = _smaller(body)
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r"url\(#", f"url(#{name}-", body)
-    body = re.sub(r'href="#', f'href="#{name}-', body)
+    body = _renamed(body, f"f{hashlib.sha256(name.encode()).hexdigest()[:5]}")
     colours = {INK: "ink", QUIET: "quiet", BAND: "band", ON: "on", OFF: "off", BOTH: "both"}
     for colour, variable in {**colours, "#ffffff": "card"}.items():
         body = re.sub(rf"(fill|stroke): {colour}", rf"\1: var(--{variable})", body)
     attributes = f'aria-hidden="true" focusable="false" id="{name}-svg"'
     return Markup(re.sub(r"<svg ", f"<svg {attributes} ", body, count=1))
+
+
+def _renamed(body: str, prefix: str) -> str:
+    """Short names of its own for what is referred to; the rest needs none."""
+    named = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
+    short = {old: f"{prefix}-{n:x}" for n, old in enumerate(named)}
+    body = re.sub(r' id="([^"]+)"', lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", body)
+    return re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + short[m[2]], body)
 
 
 def _smaller(body: str) -> str:
@@ -34,4 +41,11 @@ def _smaller(body: str) -> str:
     one = re.compile(r'(<g clip-path="([^"]+)">(?:<use [^>]*/>)+)</g><g clip-path="\2">')
     while (joined := one.sub(r"\1", body)) != body:
         body = joined
-    return body
+    # the same mark many times over
+    many = re.compile(r'(?:<use [^>]*? style="([^"]*)"/>)(?:<use [^>]*? style="\1"/>)+')
+    return many.sub(
+        lambda m: (
+            f'<g style="{m[1]}">{m[0].replace(chr(32) + "style=" + chr(34) + m[1] + chr(34), "")}</g>'
+        ),
+        body,
+    )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .analysis.audit import AuditSettings, audit
     from .analysis.comparison import compare
+    from .analysis.maps.make import map_features
     from .analysis.result import Audit
     from .data.datasets import open_dataset
     from .data.embeddings import Embeddings
@@ -48,6 +49,7 @@ __all__ = [
     "draw_episodes",
     "extract",
     "load_encoder",
+    "map_features",
     "nearest_neighbours",
     "open_dataset",
     "train",
@@ -69,6 +71,7 @@ _HOME = {
     "draw_episodes": "data.episodes",
     "extract": "probes.extract",
     "load_encoder": "models.encoder",
+    "map_features": "analysis.maps.make",
     "nearest_neighbours": "probes.neighbours",
     "open_dataset": "data.datasets",
     "train": "models.training",

@@ -143,6 +143,8 @@ def _umap(
     with warnings.catch_warnings():
         # it offers a neural variant, and says so where TensorFlow is not installed
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
+        # and in a notebook asks for widgets to draw a progress bar with
+        warnings.filterwarnings("ignore", "IProgress not found")
         import umap
     with warnings.catch_warnings():
         # new rows are never added to a finished map

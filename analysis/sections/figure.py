@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Literal
 
 import numpy as np
@@ -42,6 +43,11 @@ def draw(section: Section) -> Figure:
     """
     if section.map is not None:
         return from_plain(section.map).plot()
+    if not section.lines:
+        with style():
+            figure = new_figure(1.2)
+            figure.text(0.5, 0.5, "\n".join(wrap(section.finding, 90)), ha="center", va="center")
+        return figure
     every = panels(section)
     curves = {t: s for t, s in every.items() if _is_curve(s)}
     rows = {t: s for t, s in every.items() if t not in curves}

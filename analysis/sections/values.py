@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import JsonValue
 
 from ..audit_parts import Count, Effect, Value, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 Unit = Literal["points", "share", "number"]
 
@@ -46,6 +50,26 @@ class Section(Value):
     axis: str | None = None
     lines: tuple[Line, ...]
     map: dict[str, JsonValue] | None = None
+
+    def plot(self) -> Figure:
+        """Its picture: a panel a quantity, or its map; of a section without numbers, its sentence."""
+        from .figure import draw
+
+        return draw(self)
+
+    def table(self) -> pd.DataFrame:
+        """One row a line: group, label, x, value, ci_low, ci_high, unit, verdict, n."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [line.model_dump() for line in self.lines], columns=[*Line.model_fields]
+        )
+
+    def _repr_html_(self) -> str:
+        from ..fragments import fragment
+
+        cause = [] if self.cause is None else [self.cause]
+        return fragment(f"{self.title}: {self.question}", [self.finding, *cause], self.plot())
 
 
 def effect_line(group: str, label: str, effect: Effect, x: float | None = None) -> Line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from pathlib import Path
 
@@ -104,6 +105,22 @@ def test_the_figure_of_every_section_with_numbers_is_a_file_too(tmp_path: Path) 
     with Image.open(tmp_path / "why-layers.png") as picture:
         assert picture.width == 1600
         assert len(picture.convert("L").getcolors() or []) > 20
+
+
+def test_a_notebook_shows_a_figure_by_itself() -> None:
+    figure = make_section().plot()
+    picture = figure._repr_png_()  # type: ignore[attr-defined]
+    with Image.open(io.BytesIO(picture)) as opened:
+        assert opened.width == 800
+    shown = make_section()._repr_html_()
+    assert "<strong>Layers: Where?</strong>" in shown
+    assert "<li>There.</li>" in shown
+    assert len(make_section().table()) == len(make_section().lines) == 6
+
+
+def test_a_section_without_numbers_draws_its_sentence() -> None:
+    silent = make_section().model_copy(update={"lines": ()})
+    assert [t.get_text() for t in texts(silent.plot())] == ["There."]
 
 
 def test_an_svg_carries_no_date_and_no_version() -> None:
