@@ -6,15 +6,19 @@ Chromium is spoken to over two pipes in its DevTools protocol
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
 import shutil
 import subprocess
 import time
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from PIL import Image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
@@ -131,6 +135,17 @@ class Browser:
             self.call(
                 "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code
             )
+
+    def picture(self, selector: str) -> Image.Image:
+        """An element as it is painted now."""
+        box = self.js(
+            f"(() => {{ const one = document.querySelector({selector!r}).getBoundingClientRect(); return "
+            "{x: one.x + scrollX, y: one.y + scrollY, width: one.width, height: one.height, scale: 1}; })()"
+        )
+        found = self.call(
+            "Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=box
+        )
+        return Image.open(BytesIO(base64.b64decode(found["data"]))).convert("RGB")
 
     def said(self) -> list[str]:
         """Everything on the console, errors and blocked requests among it."""

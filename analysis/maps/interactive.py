@@ -14,13 +14,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import to_hex, to_rgb
 
 from ...data.errors import printable
 from ..figure_parts import QUIET
 from .figures import TITLES, panel_title
-from .layout import LayoutName
+from .layout import FEW, LayoutName
 from .marks import legend_of
+from .page_marks import MARKS, outline
 from .plain import as_plain
 from .result import Layout, Map
 
@@ -29,22 +29,8 @@ if TYPE_CHECKING:
     from bokeh.plotting import figure as Plot
 
 MISSING = "The map to point at needs bokeh, which is not installed: pip install 'metaprobe[bokeh]'."
-MARKS = (
-    ("circle", "M1 0A1 1 0 1 1-1 0A1 1 0 1 1 1 0Z"),
-    ("square", "M-.9-.9H.9V.9H-.9Z"),
-    ("triangle", "M0-1L1 .8H-1Z"),
-    ("diamond", "M0-1L.7 0L0 1L-.7 0Z"),
-    ("inverted_triangle", "M0 1L1-.8H-1Z"),
-    ("plus", "M-.35-1H.35V-.35H1V.35H.35V1H-.35V.35H-1V-.35H-.35Z"),
-    ("square_pin", "M-1-1Q0-.4 1-1Q.4 0 1 1Q0 .4-1 1Q-.4 0-1-1Z"),
-    ("hex", "M1 0L.5.87H-.5L-1 0L-.5-.87H.5Z"),
-    ("triangle_pin", "M0-1Q.2 .2 1 .8Q0 .5-1 .8Q-.2 .2 0-1Z"),
-    ("star", "M0-1L.26-.3H1L.4.15L.62.9L0 .45L-.62.9L-.4.15L-1-.3H-.26Z"),
-)
-"""Marks by the names that BokehJS has for them, and as paths for a legend."""
-
-MIDDLE = 0.28
-"""Relative luminance that no outline exceeds: 3 to 1 against white, and against the dark page."""
+PICTURES = 3_000_000
+"""Characters that the pictures of one map may take; those that a result keeps take fewer."""
 
 TOOLTIP = """
 <div style="display:flex;gap:10px;align-items:center;max-width:280px;color:#24292f;\
@@ -103,12 +89,12 @@ def live(maps: Sequence[tuple[str, Map]]) -> tuple[tuple[Live, ...], dict[str, A
 
     shown, plots, seen = [], [], {}
     for name, drawn in maps:
-        plain = as_plain(drawn)
+        plain = as_plain(drawn, PICTURES)
         seen[name] = plain["pictures"]
         panels = list(_panels(name, drawn, _source(name, drawn, plain)))
         kinds = legend_of(drawn.rows)
         legend = tuple(
-            (MARKS[i][1], kinds.colour(i), _outline(kinds.colour(i)), printable(kind))
+            (MARKS[i][1], kinds.colour(i), outline(kinds.colour(i)), printable(kind))
             for i, kind in enumerate(kinds.names)
             if kinds.what
         )
@@ -161,28 +147,16 @@ def _source(name: str, drawn: Map, plain: dict[str, Any]) -> ColumnDataSource:
         "picture": [record["picture"] for record in plain["points"]],
         "twin": drawn.twins().tolist(),
         "colour": colours,
-        "edge": [_outline(colour) for colour in colours],
+        "edge": [outline(colour) for colour in colours],
         "mark": [MARKS[k][0] for k in kinds.kinds.tolist()],
         "fill": np.where(before, 0.0, 0.85).tolist(),
-        "size": np.where(support, 13.0, 8.0 if len(rows) < 1000 else 5.0).tolist(),
+        "size": np.where(support, 13.0, 8.0 if len(rows) < FEW else 6.0).tolist(),
     }
     for layout_name, layout in drawn.layouts.items():
         columns |= {
             f"{layout_name}_{axis}": layout.points[:, i].tolist() for i, axis in enumerate("xy")
         }
     return ColumnDataSource(columns, name=name)
-
-
-def _outline(colour: str) -> str:
-    """The colour, made dark enough to stand out from a white page."""
-    red, green, blue = to_rgb(colour)
-
-    def luminance(factor: float) -> float:
-        light = [((factor * c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
-        return float(0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2])
-
-    factor = next(f / 100 for f in range(100, 0, -1) if luminance(f / 100) <= MIDDLE)
-    return to_hex((factor * red, factor * green, factor * blue))
 
 
 def _what(task: str, role: str, moment: str) -> str:
@@ -213,6 +187,7 @@ def _plot(
     from bokeh.models import CDSView, HoverTool, IndexFilter
     from bokeh.plotting import figure
 
+    rows = drawn.rows
     plot = figure(
         **ranges, tools="pan,box_zoom,wheel_zoom,tap,reset,save", toolbar_location="above",
         sizing_mode="stretch_width", aspect_ratio=1, min_border=2, background_fill_color=None,
@@ -221,13 +196,12 @@ def _plot(
     plot.toolbar.logo = None
     plot.axis.visible = False
     plot.grid.visible = False
-    rows = drawn.rows
     here = (rows.task == which[0]) & (rows.episode == which[1])
     if drawn.episodes:
         _moves(plot, drawn, layout, here)
     marks = plot.scatter(
         f"{layout}_x", f"{layout}_y", source=source, marker="mark", size="size", line_color="edge",
-        line_width=1.4, fill_color="colour", fill_alpha="fill", nonselection_line_alpha=0.25,
+        line_width=1.4 if len(rows) < FEW else 0.7, fill_color="colour", fill_alpha="fill", nonselection_line_alpha=0.25,
         nonselection_fill_alpha=0, hover_line_color="edge",
         view=CDSView(filter=IndexFilter(indices=np.flatnonzero(here).tolist())),
     )  # fmt: skip

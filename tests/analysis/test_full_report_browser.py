@@ -147,6 +147,37 @@ def test_the_map_takes_the_colours_of_the_page(browser: Browser, page: Path) -> 
     assert browser.said() == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_panel_is_painted_in_the_colours_of_its_classes(
+    browser: Browser, page: Path, scheme: str
+) -> None:
+    browser.media(prefers_color_scheme=scheme)
+    browser.open(page)
+    browser.wait(DRAWN)
+    panels = browser.js("[...document.querySelectorAll('.map-plot')].map((one) => one.id)")
+    fills = "[...document.querySelectorAll('.map-key path')].map((one) => one.getAttribute('fill'))"
+    classes = {tuple(bytes.fromhex(colour[1:])) for colour in browser.js(fills)}
+    assert len(panels) == 4
+    seen: set[tuple[int, ...]] = set()
+    for panel in panels:
+        colours = browser.picture(f"#{panel}").getcolors(1 << 20)
+        assert colours is not None
+        paper = max(colours)[1]
+        assert isinstance(paper, tuple)
+        assert min(paper) > 240 if scheme == "light" else max(paper) < 50
+        # marks are filled to 85 %, so a class shows as its colour over the paper
+        over = {
+            tuple(round(0.85 * c + 0.15 * p) for c, p in zip(one, paper, strict=True)): one
+            for one in classes
+        }
+        near = {one for mixed, one in over.items() for _, other in colours
+                if isinstance(other, tuple)
+                and max(abs(a - b) for a, b in zip(mixed, other, strict=True)) <= 2}  # fmt: skip
+        assert near, panel
+        seen |= near
+    assert seen == classes
+
+
 def test_every_figure_says_in_words_what_it_shows(browser: Browser, page: Path) -> None:
     browser.open(page)
     browser.wait(DRAWN)
