@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..study import Claim, Settings, Study, Verdict
+from ..threads import small_work
 from .beyond import (
     NOISES,
     TASK_COUNTS,
@@ -55,6 +56,7 @@ MEANING = (
 )
 
 
+@small_work()
 def run(settings: Settings) -> Study:
     """Re-run the study: every claim, with its tables and figures."""
     outcomes = run_network(settings)

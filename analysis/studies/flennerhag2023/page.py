@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..study import Claim, Settings, Study
+from ..threads import small_work
 from .claims_convex import convergence, guarantees, identities
 from .claims_learned import bootstrapping, element_wise, few_shot
 from .claims_momentum import conditioning, failures, learned_rule
@@ -44,6 +45,7 @@ def answer(claims: Sequence[Claim]) -> str:
     return text + (f" Not confirmed: {', '.join(open_ones)}." if open_ones else "")
 
 
+@small_work()
 def run(settings: Settings) -> Study:
     """Re-run the paper's claims: C1 to C14 of the derivation, and its Figure 1 at desk scale.
 

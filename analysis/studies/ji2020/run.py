@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..study import Claim, Settings, Study
+from ..threads import small_work
 from . import figures
 from .budget import (
     BATCHES,
@@ -101,6 +102,7 @@ def run(settings: Settings) -> Study:
     return report(measure(sizes(settings)))
 
 
+@small_work()
 def measure(size: Sizes, encoders: Sequence[str] = NAMES) -> Measured:
     """All measurements that more than one claim, table or figure needs."""
     return Measured(
@@ -117,6 +119,7 @@ def measure(size: Sizes, encoders: Sequence[str] = NAMES) -> Measured:
     )
 
 
+@small_work()
 def report(data: Measured) -> Study:
     """The study that the measurements support."""
     ledger = [
