@@ -138,6 +138,23 @@ def test_two_nn_finds_a_planted_dimension_and_falls_short_of_a_high_one() -> Non
     assert 24 < two_nn(random.normal(size=(2000, 40))) < 29
 
 
+@pytest.mark.parametrize("d", [0.5, 2.5, 40.0])
+def test_two_nn_of_rectangles_has_a_closed_form(d: float) -> None:
+    """The corners of a rectangle far from others share the ratio of its sides, so any ratios fit.
+
+    With ``log μ`` of each rectangle at the mean height of its four corners over d, the slope of
+    least squares through the origin is d exactly.
+    """
+    n, kept = 40, 36
+    heights = -np.log1p(-np.arange(1, kept + 1) / n).reshape(-1, 4).mean(axis=1)
+    sides = np.exp(np.append(heights, 2 * heights[-1]) / d)  # the last lies beyond `discard`
+    corners = [
+        [(10 * sides.max() * i + x, y) for x in (0.0, 1.0) for y in (0.0, side)]
+        for i, side in enumerate(sides)
+    ]
+    assert two_nn(np.reshape(corners, (n, 2)), discard=0.1) == pytest.approx(d, rel=1e-6)
+
+
 def test_rows_that_repeat_another_do_not_count_as_neighbours() -> None:
     rows = np.random.default_rng(0).normal(size=(100, 4))
     assert two_nn(np.vstack([rows, rows[:30]])) == two_nn(rows)

@@ -149,3 +149,24 @@ def test_features_that_vary_in_nothing_are_refused(code: str, measure: Any, rows
 def test_classes_of_one_row_each_have_no_silhouette() -> None:
     with pytest.raises(ProbeError, match="no class has a second row"):
         silhouette(np.eye(4), [0, 1, 2, 3])
+
+
+def test_logme_of_orthonormal_features_has_a_closed_form() -> None:
+    """With ``Fᵀ F = I`` the best ``1 + 1 / t`` is the F ratio of a class's column on F.
+
+    Of a column y with ``a`` of its squares along F and ``b`` beyond it, in n rows and r features,
+    that is ``(a / r) / (b / (n - r))``, and what is left over is ``s² = b / (n - r)``.
+    """
+    random = np.random.default_rng(0)
+    n, r = 60, 4
+    labels = np.arange(n) % 3
+    one_hot = np.eye(3)[labels]
+    features = np.linalg.qr(np.hstack([one_hot, np.ones((n, 1))]) + random.normal(size=(n, r)))[0]
+    told = []
+    for column in one_hot.T:
+        along = np.square(features.T @ column).sum()
+        noise = (column.sum() - along) / (n - r)
+        ratio = along / r / noise
+        assert ratio > 1  # else the best t is infinite
+        told.append(-0.5 * (np.log(2 * np.pi * noise) + 1 + r / n * np.log(ratio)))
+    assert logme(features, labels) == pytest.approx(np.mean(told), rel=1e-9)

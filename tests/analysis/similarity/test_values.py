@@ -281,3 +281,20 @@ def test_drift_of_a_known_move() -> None:
     spread = np.sqrt(((x - x.mean(0)) ** 2).sum(1).mean())
     shifts = centroid_shifts(x, y, ["a", "b", "a"])
     np.testing.assert_allclose(shifts, np.array([np.hypot(-0.5, 2.0), 3.0]) / spread)
+
+
+def test_rbf_cka_of_two_rectangles_is_the_correlation_of_their_three_kernels() -> None:
+    """A rectangle's kernel is ``Σ k_m M_m`` over the three ways to pair four corners.
+
+    Without the diagonal and centred, ``⟨M_m, M_m⟩ = 8/3`` and ``⟨M_m, M_n⟩ = -4/3``, so that
+    ``⟨K, L⟩ = 4 Σ (k_m - k̄)(l_m - l̄)``. The median distance of each is its longer side.
+    """
+    x = np.array([[0.0, 0.0], [0.0, 1.0], [2.0, 0.0], [2.0, 1.0]])  # pairs 01|23, 02|13, 03|12
+    y = np.array([[0.0, 0.0], [3.0, 0.0], [3.0, 1.5], [0.0, 1.5]])
+    for width in (0.5, 1.0, 2.0):
+        first, second = (
+            np.exp(-np.array(squares) / (2 * (width * longer) ** 2))
+            for squares, longer in (((1.0, 4.0, 5.0), 2.0), ((9.0, 11.25, 2.25), 3.0))
+        )
+        expected = np.corrcoef(first, second)[0, 1]
+        assert rbf_cka(x, y, width) == pytest.approx(expected, abs=1e-9)
