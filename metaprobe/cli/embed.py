@@ -34,6 +34,10 @@ def embed(
     checkpoint: Annotated[str, typer.Argument(help="A checkpoint, or a shipped one's name.")],
     data: Annotated[str, typer.Option(help=SOURCE)],
     split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    layer: Annotated[
+        str | None,
+        typer.Option(help="LAYER or LAYER:POOL, such as block2:avg [default: the embedding]."),
+    ] = None,
     resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
     image_size: ImageSize = None,
     max_unreadable: MaxUnreadable = 0.0,
@@ -63,7 +67,7 @@ def embed(
         require_writable(out.parent)
     sizes = (image_size, max_unreadable)
     [encoder] = load([checkpoint], arch, state_key, False, trust_code)
-    rows, images = _embedded(encoder, data, split, sizes, resize, device, cache, no_cache)
+    rows, images = _embedded(encoder, data, split, sizes, resize, device, cache, no_cache, layer)
     if out is not None:
         buffer = io.BytesIO()
         np.savez(buffer, features=rows.features, ids=rows.ids, labels=rows.labels)
@@ -72,6 +76,7 @@ def embed(
         "checkpoint": checkpoint,
         "data": images.name,
         "split": images.split,
+        "layer": layer or "embedding",
         "rows": len(rows),
         "dim": rows.dim,
         "out": None if out is None else str(out),
@@ -159,20 +164,25 @@ def _embedded(
     device: str,
     cache: Path | None,
     no_cache: bool,
+    layer: str | None = None,
 ) -> tuple[Embeddings, LabelledImages]:
     from ..analysis.audit import pick_device
     from ..data.datasets import open_dataset
     from ..data.fit import fit_images
     from ..data.readers.options import ReadOptions
+    from ..models.layers import parse_tap
     from ..probes.embed import embed as run
+    from ..probes.embed_layers import embed_layers
 
     with progress("shards") as told:
         options = ReadOptions(*sizes, progress=told)
         found = open_dataset(source, split, options=options)
         images, _ = fit_images(found, encoder.shape, resize=resize)
-        rows = run(
-            encoder, images, open_store(cache, no_cache), device=pick_device(device), progress=told
-        )
+        store, where = open_store(cache, no_cache), pick_device(device)
+        if layer is None:
+            return run(encoder, images, store, device=where, progress=told), images
+        tap = parse_tap(layer)
+        [rows] = embed_layers(encoder, images, [tap], store, device=where)[0].values()
     return rows, images
 
 
