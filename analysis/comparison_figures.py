@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SHOWN = 5
 """Neighbours of an image that are shown."""
 
+PAIRS = 6
+"""Pairs of encoders whose images at odds are shown, so that a page holds them."""
+
 
 def heat_maps(found: Comparison) -> Figure:
     """A row for each pair of encoders, a column for each measure; the null below each value."""
@@ -62,20 +65,27 @@ def heat_maps(found: Comparison) -> Figure:
 def disagreements(found: Comparison, many: int = 6) -> Figure:
     """The images whose neighbours differ most, with their nearest under either encoder.
 
-    A thick blue frame is an image of the same class, a thin dashed orange one of another.
+    The first `PAIRS` pairs share the rows, each having two or more. A thick blue frame is an image of the same class, a thin dashed orange one of another.
     """
-    one = found.agreements[0]
-    worst, labels = one.worst(many), found.images.labels
+    pairs, labels = found.agreements[:PAIRS], found.images.labels
+    each = max(2, many // len(pairs))
+    lines = [
+        (one, image, not place) for one in pairs for place, image in enumerate(one.worst(each))
+    ]
+    heights = [1.35 if first and n else 1.0 for n, (_, _, first) in enumerate(lines)]
     with style():
-        figure = new_figure(0.9 + len(worst) * WIDTH / 14)
-        grid = figure.subplots(len(worst), 2 * SHOWN + 2, squeeze=False)
-        for image, line in zip(worst, grid, strict=True):
+        figure = new_figure(0.9 + sum(heights) * WIDTH / 14)
+        grid = figure.subplots(
+            len(lines), 2 * SHOWN + 2, squeeze=False, gridspec_kw={"height_ratios": heights}
+        )
+        for (one, image, first), line in zip(lines, grid, strict=True):
             shown = [image, *one.near[0, image, :SHOWN], -1, *one.near[1, image, :SHOWN]]
             for place, (row, axis) in enumerate(zip(shown, line, strict=True)):
                 if row < 0:
                     axis.axis("off")
                     continue
                 axis.imshow(thumbnail(found.images.images[row]), interpolation="nearest")
+                axis.set_anchor("S")
                 axis.set_xticks([])
                 axis.set_yticks([])
                 same = labels[row] == labels[image]
@@ -88,13 +98,13 @@ def disagreements(found: Comparison, many: int = 6) -> Figure:
             line[0].set_ylabel(
                 f"{100 * one.kept[image]:.0f} %", rotation=0, ha="right", va="center", fontsize=7.5
             )
+            for place, name in ((1, one.a), (SHOWN + 2, one.b)) if first else ():
+                heading = line[place].annotate(
+                    f"nearest by {short(name, 60)}", (0, 1), (0, 8), xycoords="axes fraction",
+                    textcoords="offset points", fontsize=8, fontweight="bold",
+                )  # fmt: skip
+                heading.set_in_layout(False)  # else its column grows as wide as the words
         grid[0, 0].set_title("image", fontsize=8)
-        for place, name in ((1, one.a), (SHOWN + 2, one.b)):
-            heading = grid[0, place].annotate(
-                f"nearest by {short(name, 60)}", (0, 1), (0, 8), xycoords="axes fraction",
-                textcoords="offset points", fontsize=8, fontweight="bold",
-            )  # fmt: skip
-            heading.set_in_layout(False)  # else its column grows as wide as the words
         figure.supxlabel(
             f"left: share of {found.k} neighbours both name · thick blue: same class · thin dashed "
             "orange: another",

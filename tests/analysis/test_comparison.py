@@ -114,6 +114,19 @@ def test_pictures_of_the_images_at_odds_stand_in_their_order() -> None:
     assert sum(len(a.images) for a in figure.axes) == 6 * 11
 
 
+def test_every_pair_has_its_images_at_odds() -> None:
+    three = [*PAIR, "meta-sgd-glyphs-s1"]
+    found = compare(three, layers=("embedding",), **SMALL)  # type: ignore[arg-type]
+    figure = found.plot("disagreements")
+    shares = [a.get_ylabel() for a in figure.axes if a.get_ylabel()]
+    pairs = found.agreements
+    assert len(pairs) == 3
+    assert shares == [f"{100 * one.kept[i]:.0f} %" for one in pairs for i in one.worst(2)]
+    with style():
+        said = [t.get_text() for t in texts(figure) if t.get_text().startswith("nearest by")]
+    assert said == [f"nearest by {name}" for one in pairs for name in (one.a, one.b)]
+
+
 def test_one_checkpoint_or_an_unknown_measure_is_refused() -> None:
     with pytest.raises(MetaprobeError, match="two or more"):
         compare(PAIR[:1])
