@@ -57,6 +57,8 @@ class Measurement:
         device: A torch device.
         preprocessing: How the images came into the encoder's shape, in words.
         control: An adaptation that has the form of the real one and none of its content.
+        beyond: With a random direction: the encoder whose adaptation it starts from and is
+            measured from. None: from meta-init.
     """
 
     encoder: Encoder
@@ -69,6 +71,7 @@ class Measurement:
     device: str = "cpu"
     preprocessing: str = "as stored"
     control: Control | None = None
+    beyond: Encoder | None = None
 
     @property
     def blocks(self) -> list[EpisodeList]:
@@ -92,6 +95,8 @@ class Measurement:
             }
             if self.control is not None:
                 adaptation["control"] = self.control
+            if self.beyond is not None:
+                adaptation["beyond"] = self.beyond.rule_digest
         return {
             "what": "episode embeddings",
             "code": CODE,
@@ -259,7 +264,11 @@ def _chunk(
             observe=observe,
         )
         if measurement.control == "random direction":
-            moved = random_direction(params, moved, episodes)
+            origin = params
+            if measurement.beyond is not None:
+                rates = _on(measurement.beyond.rates, measurement.device)
+                origin = adapt(features, params, measurement.rule, rates, support, labels)
+            moved = random_direction(origin, moved, episodes)
         truth = label_tensor(many, way, query).to(measurement.device)
         with torch.no_grad():
             right = [

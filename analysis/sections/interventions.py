@@ -3,7 +3,8 @@
 The same encoder adapts to the same episodes with its rates changed in one respect; the contrast
 with its own adaptation, paired query by query, is what that respect does. Controls move as far
 without content. A cause is named only where the contrast is resolved after Holm's correction
-over all interventions on the sign.
+over all interventions on the sign, and goes beyond that of a random movement which leaves the
+learned adaptation's end as far as the intervention did.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from ...models.encoder import Encoder
 from ...models.layers import block_taps
 from ...probes.controls import Control
 from ...probes.extract import Measurement
-from ..audit_parts import Effects
+from ..audit_parts import Effect, Effects
 from ..interventions import INTERVENTIONS, intervene, multiplied, zeroed
 from ..statistics.significance import holm
 from .context import Context
 from .values import Line, Section, effect_line
-from .words import listed, said
+from .words import RESOLVED, listed, said
 
 FACTORS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.5, 2.0)
 """What all rates are multiplied by, beside 1."""
@@ -53,7 +54,13 @@ def run(context: Context) -> Section:
             for task in ("on", "off"):
                 lines.append(effect_line(f"{variants[name][0]}, change {task}-task", name,
                                          getattr(contrasts[name], task)))  # fmt: skip
-    sentence = cause_sentence({n: contrasts[n] for n in SIGN if n in contrasts})
+    signs = [n for n in SIGN if n in contrasts]
+    beyond = {n: context.contrast(bits[n], bits[_random(n)]) for n in signs}
+    for name in signs:
+        for task in ("on", "off"):
+            lines.append(effect_line(f"beyond a random change as large, {task}-task", name,
+                                     getattr(beyond[name], task)))  # fmt: skip
+    sentence = cause_sentence({n: contrasts[n] for n in signs}, beyond)
     notes = [
         "Rates times: the effect with every rate multiplied. Changes: what the intervention does "
         "beyond the rates as learned, on the same queries.",
@@ -79,11 +86,12 @@ def run(context: Context) -> Section:
     )
 
 
-def cause_sentence(contrasts: Mapping[str, Effects]) -> str | None:
+def cause_sentence(contrasts: Mapping[str, Effects], beyond: Mapping[str, Effects]) -> str | None:
     """What the signs cause, in a sentence; None where no intervention shows it.
 
     Every contrast on both tasks belongs to one family (Holm). One counts if its interval leaves
-    out zero and its corrected sign-flip p is below 0.05.
+    out zero, its corrected sign-flip p is below 0.05, and what it does beyond the random change
+    of the same length is resolved too, with the same sign.
     """
     family = [(name, task, getattr(e, task)) for name, e in contrasts.items()
               for task in ("on", "off")]  # fmt: skip
@@ -93,7 +101,7 @@ def cause_sentence(contrasts: Mapping[str, Effects]) -> str | None:
     shown = [
         (name, task, effect)
         for (name, task, effect), p in zip(family, corrected, strict=True)
-        if p < ALPHA and effect.verdict in ("RAISED", "LOWERED", "TRACE+", "TRACE−")
+        if p < ALPHA and effect.verdict in RESOLVED and _same(effect, getattr(beyond[name], task))
     ]
     if not shown:
         return None
@@ -103,6 +111,15 @@ def cause_sentence(contrasts: Mapping[str, Effects]) -> str | None:
         for name, task, effect in shown
     ]
     return f"The negative rates of this checkpoint cause part of its effect: {listed(said_of)}."
+
+
+def _same(effect: Effect, beyond: Effect) -> bool:
+    """Whether the random change is beaten, in the direction of the effect."""
+    return beyond.verdict in RESOLVED and effect.value * beyond.value > 0
+
+
+def _random(name: str) -> str:
+    return f"random, as far as {name}"
 
 
 def _finding(own: Effects, contrasts: Mapping[str, Effects]) -> str:
@@ -122,14 +139,17 @@ def _variants(few: Measurement) -> dict[str, tuple[str, Measurement]]:
         for name, change in INTERVENTIONS.items():
             changed = intervene(encoder, change, name)
             found[name] = ("rates changed", replace(few, encoder=changed))
+            if name in SIGN:
+                control = replace(few, encoder=changed, control="random direction", beyond=encoder)
+                found[_random(name)] = ("control", control)
         for part in _parts(encoder):
             changed = intervene(encoder, zeroed(part), f"{part} still")
             found[f"{part.removeprefix('body.').rstrip('.')} still"] = (
                 "rates zeroed",
                 replace(few, encoder=changed),
             )
-    for control in get_args(Control):
-        found[control] = ("control", replace(few, control=control))
+    for kind in get_args(Control):
+        found[kind] = ("control", replace(few, control=kind))
     return found
 
 

@@ -15,11 +15,14 @@ from metaprobe.analysis.report import report_html
 from metaprobe.analysis.result import Audit
 from metaprobe.analysis.sections.context import SECTIONS, Context, run_sections
 from metaprobe.analysis.sections.distance import run as distance
+from metaprobe.analysis.sections.interventions import cause_sentence
 from metaprobe.analysis.sections.values import Section
 from metaprobe.data.errors import MetaprobeError
 from metaprobe.data.store import Store
 from metaprobe.models.encoder import Encoder, load_encoder
 from metaprobe.models.layers import EMBEDDING, UnknownLayer
+
+from ..sample_audit import with_verdicts
 
 SMALL = AuditSettings(data="digits", split="all", episodes=6, query=4)
 
@@ -78,6 +81,18 @@ def test_a_planted_harmful_sign_is_named_as_a_cause(encoder: Encoder) -> None:
     assert "The negative rates of this checkpoint cause" in report_html(audit_of(harmful, found))
 
 
+def test_a_change_no_larger_than_a_random_one_is_no_cause() -> None:
+    """Contrasts that are resolved beyond doubt, and a control that does as much or more."""
+    up, down, none = (
+        with_verdicts(v, v, "UNRESOLVED") for v in ("RAISED", "LOWERED", "UNRESOLVED")
+    )
+    sure = {t: getattr(up, t).model_copy(update={"p_sign_flip": 1e-6}) for t in ("on", "off")}
+    contrasts = {"clamp negative": up.model_copy(update=sure)}
+    for control in (none, down):
+        assert cause_sentence(contrasts, {"clamp negative": control}) is None
+    assert "on-task" in (cause_sentence(contrasts, {"clamp negative": up}) or "")
+
+
 def audit_of(encoder: Encoder, found: dict[str, Section]) -> Audit:
     base = audit(encoder, SMALL)
     assert isinstance(base, Audit)
@@ -90,7 +105,7 @@ def test_without_a_negative_rate_no_cause_is_named(encoder: Encoder) -> None:
     found = sections(positive, "interventions")["interventions"]
     assert found.cause is None
     unchanged = [line for line in found.lines if line.label in ("clamp negative", "absolute")]
-    assert len(unchanged) == 4
+    assert len(unchanged) == 8  # the contrasts, and what they do beyond a random change
     assert all((line.value, line.ci_low, line.ci_high) == (0, 0, 0) for line in unchanged)
 
 
