@@ -40,7 +40,7 @@ test-browser: .venv/.dev
 	@test -x .venv-zoo/bin/python || $(PYTHON) -m venv .venv-zoo
 	@echo "Installing timm, torchvision and Lightning into .venv-zoo (about 5 GB) ..."
 	@.venv-zoo/bin/python -m pip install --quiet --disable-pip-version-check torch==2.14.1 torchvision==0.29.1
-	@.venv-zoo/bin/python -m pip install --quiet --disable-pip-version-check timm lightning
+	@.venv-zoo/bin/python -m pip install --quiet --disable-pip-version-check timm==1.0.31 lightning==2.6.6
 	@.venv-zoo/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
