@@ -30,7 +30,7 @@ from .audit_parts import Effect, Share
 from .result import Audit, AuditSet
 from .wording import FLOOR_ROWS
 
-INK, QUIET, BAND = "#24292f", "#6e7781", "#e9ecef"
+INK, QUIET, BAND = "#24292f", "#6e7781", "#d8dee4"
 ON, OFF, BOTH = "#0072b2", "#d55e00", "#00795a"
 MARKERS = MappingProxyType({"on": "o", "off": "s", "interaction": "D"})
 COLOURS = MappingProxyType({"on": ON, "off": OFF, "interaction": BOTH})
@@ -133,7 +133,11 @@ def four_cells(audit: Audit) -> list[Share]:
 
 
 def dumbbell(axis: Axes, audit: Audit, key: str, y: float, *, bars: bool = True) -> None:
-    """Hollow at meta-init, filled when adapted, joined by a line."""
+    """Hollow at meta-init, filled when adapted, joined by a line.
+
+    With ``bars``, a thin interval of each accuracy, and a thick one of the paired change, which
+    stands where the change would end if it began at the hollow mark.
+    """
     start, end = getattr(audit.cells, f"init_{key}"), getattr(audit.cells, f"adapted_{key}")
     colour, marker = COLOURS[key], MARKERS[key]
     line = "-" if key == "on" else (0, (4, 2))
@@ -147,6 +151,10 @@ def dumbbell(axis: Axes, audit: Audit, key: str, y: float, *, bars: bool = True)
             share.value, y + shift, marker, color=colour, markerfacecolor=fill,
             markersize=size, markeredgewidth=1.2, zorder=3,
         )  # fmt: skip
+    if bars:
+        change = getattr(audit.effects, key)
+        ends = [start.value + change.ci_low, start.value + change.ci_high]
+        axis.plot(ends, [y + shifts[1]] * 2, color=colour, linewidth=3.2, solid_capstyle="butt")
     axis.plot(
         [start.value, end.value], [y + shift for shift in shifts], linestyle=line, color=colour,
         linewidth=1.3, zorder=2,
@@ -175,6 +183,8 @@ def phase_keys(audits: AuditSet) -> list[Line2D | Patch]:
         key("off-task T′", OFF, "s", linestyle=(0, (4, 2))),
         key(r"meta-init $\theta$", INK, markerfacecolor="white", linestyle="none"),
         key(r"adapted $\theta_T$", INK, linestyle="none"),
+        Line2D([], [], color=INK, linewidth=1.0, label="95 % interval of the accuracy"),
+        Line2D([], [], color=INK, linewidth=3.2, label="95 % interval of the change, paired"),
     ]
     for name, label in FLOOR_ROWS:
         if any(getattr(audit.floors, name) for audit in audits.audits):

@@ -22,9 +22,9 @@ HEAD_ROWS = (("init", "Own head, meta-init"), ("adapted", "Own head, adapted"))
 SIDE_BY_SIDE = 3  # more checkpoints than this become rows
 CAPTIONS = {
     "phases": "Accuracy before (hollow) and after (filled) adaptation, on the task adapted to and"
-    " on other tasks. Left: the whole range, with the floors. Right: close up, bars are 95 %"
-    " intervals of each accuracy by itself; the changes are paired and have intervals of their"
-    " own, in the next figure.",
+    " on other tasks. Left: the whole range, with the floors. Right: close up; thin bars"
+    " are 95 % intervals of each accuracy by itself, thick ones those of the paired change, set"
+    " where the change would end.",
     "effects": "Paired changes over the same episodes, with 95 % (thin) and 90 % (thick)"
     " intervals. Within the grey band a change is too small to matter. A hollow mark is"
     " unresolved.",
