@@ -47,7 +47,7 @@ def environment() -> Environment:
         percent=percent,
         p_value=lambda p: "–" if p is None else f"{p:.2g}" if p >= 1e-4 else "< 0.0001",
         number=_number,
-        fixed=lambda x: "–" if x is None else f"{x:.2f}".replace("-", "−"),
+        fixed=lambda x, digits=2: "–" if x is None else f"{x:.{digits}f}".replace("-", "−"),
         gate_found=_gate_found,
         line_value=_line_value,
         line_ends=_line_ends,
