@@ -9,6 +9,7 @@ of operations, so that the numbers do not depend on how many run side by side.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,6 +85,12 @@ class Measurement:
         names = [*self.encoder.params, "head.weight", "head.bias"]
         return tuple(n for n in names if self.rule.moves(n))
 
+    def fitted(self, block: EpisodeList) -> NDArray[np.int64]:
+        """The support `(E, W, K)` that the inner loop sees."""
+        if self.control == "third task":
+            return other_supports(block, self.episodes)
+        return block.on.support
+
     def key(self, block: EpisodeList, moment: Moment) -> dict[str, object]:
         """Everything the embeddings of a block depend on."""
         adaptation: dict[str, object] | None = None
@@ -95,6 +102,9 @@ class Measurement:
             }
             if self.control is not None:
                 adaptation["control"] = self.control
+            if self.control == "third task":
+                # the only one that depends on more than the block's own episodes
+                adaptation["fitted"] = hashlib.sha256(self.fitted(block).tobytes()).hexdigest()
             if self.beyond is not None:
                 adaptation["beyond"] = self.beyond.rule_digest
         return {
@@ -185,9 +195,7 @@ def compute(
     gradient of each moving value over the first episodes, in float64 at meta-init.
     """
     with one_thread():
-        supports = (
-            other_supports(block) if measurement.control == "third task" else block.on.support
-        )
+        supports = measurement.fitted(block)
         chunks = [
             _chunk(measurement, block[i : i + CHUNK], supports[i : i + CHUNK], moments)
             for i in range(0, len(block), CHUNK)

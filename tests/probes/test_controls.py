@@ -41,7 +41,7 @@ def test_labels_are_dealt_anew_in_every_episode() -> None:
 
 
 def test_a_third_task_shares_no_class_with_either() -> None:
-    third = other_supports(EPISODES)
+    third = other_supports(EPISODES, EPISODES)
     assert third.shape == EPISODES.on.support.shape
     by_row = {tuple(s.ravel()): set(c) for s, c in
               zip(EPISODES.on.support, EPISODES.on.classes, strict=True)}  # fmt: skip
@@ -49,8 +49,18 @@ def test_a_third_task_shares_no_class_with_either() -> None:
         own = {*EPISODES.on.classes[e], *EPISODES.off.classes[e]}
         others = [own & set(EPISODES.on.classes[o]) for o in range(8) if o != e]
         assert len(own & by_row[tuple(rows.ravel())]) == min(map(len, others))
-    with pytest.raises(ProbeError, match="block of one"):
-        other_supports(EPISODES[:1])
+    with pytest.raises(ProbeError, match="two episodes or more"):
+        other_supports(EPISODES[:1], EPISODES[:1])
+    with pytest.raises(ProbeError, match="none of the 4 episodes"):
+        other_supports(EPISODES[6:], EPISODES[:4])
+
+
+@pytest.mark.parametrize("size", [1, 3, 20])
+def test_a_third_task_is_the_same_in_blocks_of_any_size(size: int) -> None:
+    many = draw_episodes(planted_images(classes=40), 41, way=5, shot=1, query=3)
+    blocks = [many[i : i + size] for i in range(0, 41, size)]
+    third = np.concatenate([other_supports(block, many) for block in blocks])
+    assert np.array_equal(third, other_supports(many, many))
 
 
 def test_a_walk_begins_at_home_and_keeps_away_from_what_is_asked() -> None:

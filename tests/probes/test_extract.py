@@ -68,6 +68,19 @@ def test_a_block_is_the_same_alone_and_among_others(measurement: Measurement) ->
     assert alone.key(alone.blocks[0], "init") == both.key(first, "init")
 
 
+def test_the_key_sees_which_third_task_an_episode_has(measurement: Measurement) -> None:
+    many = draw_episodes(measurement.data, 2 * BLOCK, way=3, query=4)
+    third = replace(measurement, episodes=many, control="third task")
+    other = replace(third, episodes=many[:2])
+    block = many[:1]
+    assert not np.array_equal(third.fitted(many[1:2]), other.fitted(many[1:2]))
+    assert third.key(many[1:2], "adapted") != other.key(many[1:2], "adapted")
+    assert third.key(block, "init") == other.key(block, "init")
+    longer = replace(third, episodes=many[:-1])
+    assert np.array_equal(third.fitted(block), longer.fitted(block))
+    assert third.key(block, "adapted") == longer.key(block, "adapted")
+
+
 def test_what_is_stored_is_not_computed_again(measurement: Measurement, tmp_path: Path) -> None:
     store, block = Store(tmp_path / "s"), measurement.episodes
     first, computed = extract(measurement, block, store, ("init", "adapted"))

@@ -21,6 +21,7 @@ from metaprobe.data.errors import MetaprobeError
 from metaprobe.data.store import Store
 from metaprobe.models.encoder import Encoder, load_encoder
 from metaprobe.models.layers import EMBEDDING, UnknownLayer
+from metaprobe.probes.extract import BLOCK
 
 from ..sample_audit import with_verdicts
 
@@ -128,6 +129,15 @@ def test_a_scalar_rate_is_multiplied_and_has_no_signs_to_change() -> None:
     assert any("no learned rates" in note for note in found["interventions"].notes)
     zero = [line for line in found["interventions"].lines if line.label == "0"]
     assert [line.value for line in zero] == [0, 0]
+
+
+@pytest.mark.slow
+def test_a_last_block_of_one_episode_has_a_third_task_too() -> None:
+    asked = replace(SMALL, episodes=BLOCK + 1, query=1)
+    found = sections(load_encoder("maml-glyphs-s0"), "interventions", asked=asked)
+    lines = [line for line in found["interventions"].lines if line.label == "third task"]
+    assert [line.n for line in lines] == [BLOCK + 1] * len(lines)
+    assert lines
 
 
 def test_a_head_that_moves_alone_leaves_every_feature(encoder: Encoder) -> None:
