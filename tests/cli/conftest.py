@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -62,3 +63,34 @@ def process(tmp_path: Path) -> Command:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return call
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> Command:
+    """The same in a process that may write only where modes allow it, even as root."""
+
+    def run(*words: object) -> Outcome:
+        done = subprocess.run(
+            [sys.executable, *map(str, words)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "100"},
+            preexec_fn=_forgo_override if os.geteuid() == 0 else None,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def call(*words: object) -> Outcome:
+        return run("-m", "metaprobe", *words)
+
+    probe = tmp_path / "probe"
+    probe.mkdir(mode=0o555)
+    if run("-c", "open('probe/file', 'w')").status == 0:
+        pytest.skip("this user's right to write anywhere cannot be given up here")
+    return call
+
+
+def _forgo_override() -> None:
+    """What root runs next has no right to write against a file's mode (Linux)."""
+    drop_from_bounding_set, override = 24, 1  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+    ctypes.CDLL(None).prctl(drop_from_bounding_set, override, 0, 0, 0)
