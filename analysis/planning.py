@@ -14,7 +14,7 @@ import torch
 
 from ..data.datasets import BUILT_IN, open_dataset
 from ..data.episodes import EpisodeList, draw_episodes
-from ..data.errors import CheckpointError, DataError, MetaprobeError
+from ..data.errors import CheckpointError, MetaprobeError
 from ..data.fit import fit_images
 from ..data.images import LabelledImages
 from ..data.readers.options import ReadOptions
@@ -110,13 +110,6 @@ def draw(
     off, off_how = data, how
     if asked.off_data is not None:
         off, off_how = fit_images(_open_far(asked, options), shape, resize=asked.resize)
-        shared = sorted(set(off.classes) & set(data.classes))
-        if off.name == data.name and shared:
-            raise DataError(
-                f"{asked.off_data!r} shares {len(shared)} classes with the on-task data (first "
-                f"{shared[0]!r}); T and T′ need classes apart",
-                code="classes-shared",
-            )
     drawn = draw_episodes(
         data,
         asked.episodes,
@@ -124,7 +117,7 @@ def draw(
         shot=asked.shot,
         query=asked.query,
         seed=asked.seed,
-        off_data=None if off is data else off,
+        off_data=None if asked.off_data is None else off,
     )
     return Drawn(data, off, drawn, how if how == off_how else f"{how}; off-task {off_how}")
 

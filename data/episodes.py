@@ -132,11 +132,8 @@ def draw_episodes(
         if value < least:
             raise DataError(f"{word} is {value}; {least} or more is needed", code=f"{word}-small")
     sources = (data, off_data or data)
-    if off_data is not None and off_data.fingerprint == data.fingerprint:
-        raise DataError(
-            "the off-task data is the on-task data itself; leave it out to draw disjoint classes",
-            code="same-data",
-        )
+    if off_data is not None:
+        _check_apart(data, off_data)
     needs = (2 * way,) if off_data is None else (way, way)
     usable = [_usable(d, n, shot, query) for d, n in zip(sources, needs, strict=False)]
     fingerprints = (sources[0].fingerprint, sources[1].fingerprint)
@@ -156,6 +153,24 @@ def draw_episodes(
         for c, r in halves
     )
     return EpisodeList(on, off, seed, fingerprints)
+
+
+def _check_apart(data: LabelledImages, off_data: LabelledImages) -> None:
+    """T and T′ have classes apart; of two datasets, classes of one name may be different."""
+    if off_data.fingerprint == data.fingerprint:
+        raise DataError(
+            "the off-task data is the on-task data itself and shares every class; leave it out to "
+            "draw disjoint classes",
+            code="same-data",
+        )
+    shared = sorted(set(off_data.classes) & set(data.classes))
+    if off_data.name == data.name and shared:
+        raise DataError(
+            f"the off-task data {off_data.name!r} ({off_data.split}) shares {len(shared)} classes "
+            f"with the on-task data (first {shared[0]!r}); T and T′ need classes apart: "
+            "choose another split or dataset",
+            code="classes-shared",
+        )
 
 
 def _usable(data: LabelledImages, classes: int, shot: int, query: int) -> Indices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from metaprobe.data.images import LabelledImages
 from metaprobe.data.synthetic import planted_images
 
 DATA = planted_images(classes=14, samples=20, size=4)
-OTHER = planted_images(classes=9, samples=12, size=4, seed=5)
+OTHER = replace(planted_images(classes=9, samples=12, size=4, seed=5), name="other")
 
 sizes = st.fixed_dictionaries(
     {
@@ -86,6 +87,18 @@ def test_far_tasks_come_from_the_other_dataset() -> None:
     assert drawn.off.classes.max() < len(OTHER.classes)
     assert (OTHER.labels[drawn.off.query] == drawn.off.classes[:, :, None]).all()
     assert drawn.fingerprints == (DATA.fingerprint, OTHER.fingerprint)
+
+
+def test_far_tasks_from_another_split_need_classes_apart() -> None:
+    rows = np.flatnonzero(DATA.labels < 10)
+    part = replace(DATA, split="part", images=DATA.images[rows], labels=DATA.labels[rows],
+                   ids=DATA.ids[rows])  # fmt: skip
+    assert part.fingerprint != DATA.fingerprint
+    with pytest.raises(DataError, match="shares 14 classes") as refused:
+        draw_episodes(DATA, 2, query=5, off_data=part)
+    assert refused.value.code == "classes-shared"
+    # classes of one name in two datasets may be different things
+    assert len(draw_episodes(DATA, 2, query=5, off_data=replace(part, name="elsewhere"))) == 2
 
 
 def test_without_replacement_no_image_serves_twice_and_the_list_only_grows() -> None:
