@@ -135,7 +135,9 @@ def read_recipe(path: Path, *, seed: int | None = None) -> Recipe:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(
-            f"{where} cannot be read: {error.strerror}", code="missing-file"
+            f"{where} cannot be read: {error.strerror}; name a recipe in TOML, such as "
+            "checkpoints/recipes/maml.toml (docs/training.md gives every key)",
+            code="missing-file",
         ) from error
     except (ValueError, RecursionError) as error:  # of the text's encoding, or its grammar
         raise CheckpointError(f"{where} is not TOML: {error}", code="recipe") from error

@@ -203,7 +203,8 @@ def _names(gallery_ids: ArrayLike | None, query_ids: ArrayLike | None, many: int
         raise ProbeError(f"{len(own)} query ids for {many} queries", code="ids")
     least = int(rows_available(gallery_ids, query_ids).min(initial=len(codes)))
     if len(codes) and k > least:
-        raise _too_many(k, least, " (a row is not its own neighbour)")
+        own_row = " (a row is not its own neighbour)"
+        raise _too_many(k, least, own_row if least < len(codes) else "")
     return Names(codes, own, ranks)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Cache, Jobs, Json, NoCache, Seed, one_of, open_store, processors, progress
+from .options import Cache, Jobs, Json, NoCache, Seed, open_store, processors, progress
 
 
 def study(
@@ -34,9 +34,15 @@ def study(
     from ..analysis.studies.page import write_page
     from ..analysis.studies.study import Settings
     from ..analysis.studies.writing import ledger, study_json, write_study
+    from ..data.errors import MetaprobeError
     from ..data.files import require_writable
 
-    wanted = [one_of(n, "study", *STUDIES) for n in (STUDIES if every else names or STUDIES)]
+    wanted = list(STUDIES if every else names or STUDIES)
+    for name in wanted:
+        if name not in STUDIES:
+            raise MetaprobeError(
+                f"study {name!r} is unknown; known are {', '.join(STUDIES)}", code="unknown-study"
+            )
     if out is not None:
         require_writable(out)
     kept = open_store(cache, no_cache)

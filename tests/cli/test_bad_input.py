@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -138,11 +137,29 @@ def test_a_disk_that_fills_up_ends_in_one_sentence_and_leaves_nothing_half_writt
     assert command(*small, *options).status == 0
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_store_is_refused(command: Command, tmp_path: Path) -> None:
-    cache = tmp_path / "locked"
-    cache.mkdir(mode=0o555)
-    refused(command("audit", SHIPPED, "--cache", cache), "--no-cache")
+def test_a_read_only_store_is_refused(unprivileged: Command, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o555)
+    refused(unprivileged("audit", SHIPPED, "--cache", "locked"), "locked", "--no-cache")
+    assert not list(tmp_path.glob("locked/*"))
+
+
+def test_a_read_only_folder_for_results_is_refused(unprivileged: Command, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o555)
+    refused(
+        unprivileged("audit", SHIPPED, "--no-cache", "--out", "locked"),
+        "locked",
+        "cannot be written",
+    )
+    assert not list(tmp_path.glob("locked/*"))
+
+
+def test_an_unknown_study_is_named_as_an_argument(command: Command) -> None:
+    refused(command("study", "nosuch"), "study 'nosuch' is unknown; known are", "starshak2022")
+    assert "--study" not in command("study", "nosuch").err
+
+
+def test_a_recipe_that_is_not_there_says_what_to_give(command: Command) -> None:
+    refused(command("train", "nofile.toml"), "nofile.toml", "name a recipe in TOML")
 
 
 def test_a_recipe_with_an_unknown_key_is_refused(command: Command, tmp_path: Path) -> None:

@@ -102,7 +102,9 @@ def test_what_is_not_toml_is_refused(tmp_path: Path, content: str | bytes) -> No
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.toml", tmp_path):
-        with pytest.raises(CheckpointError, match="cannot be read") as refused:
+        with pytest.raises(
+            CheckpointError, match=r"cannot be read.*name a recipe in TOML"
+        ) as refused:
             read_recipe(path)
         assert refused.value.code == "missing-file"
 

@@ -328,6 +328,13 @@ def spoiled(value: float) -> Array:
     return rows
 
 
+def test_a_row_is_called_its_own_neighbour_only_where_it_is_one() -> None:
+    for queries, said in ((range(10), True), (range(10, 20), False)):
+        with pytest.raises(ProbeError, match="choose k <=") as refused:
+            nearest_neighbours(ROWS, ROWS, 99, gallery_ids=range(10), query_ids=queries)
+        assert ("(a row is not its own neighbour)" in str(refused.value)) == said
+
+
 @pytest.mark.parametrize(
     ("code", "arguments"),
     [
