@@ -96,13 +96,15 @@ def strip(
     outputs, expected = (int(n) for n in head["weight"].shape) if head else (0, width)
     if not head:  # a library may say what its head would take
         expected = int(architecture.get("expects") or width)
+    drawn = first.state_dict()  # what the file lacks is random, but the same in both networks
+    filled = {**{n: drawn[n] for n in load.missing}, **body}
     report = StripReport(
         head=f"linear, {expected} to {outputs}" if head else "none in the file",
         outputs=outputs,
         expected_dim=expected,
         embedding_dim=width,
         equals_head_input=expected == width
-        and torch.equal(_head_input(architecture, plain, body, head, sample), out),
+        and torch.equal(_head_input(architecture, plain, filled, head, sample), out),
         constructions_agree=torch.equal(out, again),
         all_from_file=not load.missing,
     )

@@ -8,7 +8,6 @@ from a library: all values come from the file.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.errors import CheckpointError
+from .config import offline, plain_config
 
 HEADS = ("classifier", "fc", "head", "heads", "logits", "last_linear", "linear")
 """Names that a layer at the end of a network has when it is a classifier."""
@@ -37,7 +37,8 @@ def construct(architecture: Mapping[str, Any]) -> nn.Module:
     """
     build = BUILDERS[architecture["name"]]
     try:
-        return build(architecture)
+        with offline():
+            return build(architecture)
     except CheckpointError:
         raise
     except Exception as error:  # whatever a library or the user's code raises
@@ -132,9 +133,9 @@ def library(name: str) -> Any:
     Raises:
         CheckpointError: If it is not installed.
     """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
-        return import_module(name)
+        with offline():
+            return import_module(name)
     except ImportError as error:
         extra = name if name in ("transformers", "timm") else "timm"
         raise CheckpointError(
@@ -163,7 +164,8 @@ def quiet_transformers() -> Iterator[Any]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield transformers
+        with offline():
+            yield transformers
     finally:
         logging.set_verbosity(before)
         if bars:
@@ -177,7 +179,7 @@ def transformers_config(settings: Mapping[str, Any]) -> Any:
         CheckpointError: If its model is none that the library itself has.
     """
     with quiet_transformers() as transformers:
-        words = {k: v for k, v in settings.items() if k not in ("model_type", "auto_map")}
+        words = {k: v for k, v in plain_config(settings).items() if k != "model_type"}
         kind = settings.get("model_type")
         if kind not in transformers.CONFIG_MAPPING:
             raise CheckpointError(
@@ -185,7 +187,16 @@ def transformers_config(settings: Mapping[str, Any]) -> Any:
                 "code that comes with a checkpoint is never run",
                 code="unknown-architecture",
             )
-        return transformers.AutoConfig.for_model(kind, **words)
+        try:
+            config = transformers.AutoConfig.for_model(kind, **words)
+            said = config.to_dict()
+        except Exception as error:  # whatever the library makes of the words
+            why = " ".join(str(error).split())[:200] or type(error).__name__
+            raise CheckpointError(
+                f"transformers does not take this config.json: {why}", code="config"
+            ) from error
+        plain_config(said)  # what a config has by default counts as said
+        return config
 
 
 def _transformers(architecture: Mapping[str, Any]) -> nn.Module:

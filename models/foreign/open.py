@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...data.errors import CheckpointError
 from ..reading.raw import RawCheckpoint
 from .ask import Ask
+from .config import plain_config, timm_name
 from .found import Found
 from .guess import guess
 from .hub import (
@@ -27,6 +28,10 @@ from .structure import COUNTER
 NO_CODE = (
     "this runs code of yours, {name!r}; allow it with --trust-code, and only for code that you "
     "would run anyway"
+)
+UNFIT = (
+    "config.json does not fit its weights: {!r} has shape {} in the file and {} in the network "
+    "that config.json describes"
 )
 
 
@@ -48,7 +53,7 @@ def identify(
     if ask.kind == "guess" and "model_type" in config:
         ask = Ask("transformers", "transformers", ask.settings)
     if ask.kind == "guess" and isinstance(config.get("architecture"), str):
-        ask = Ask("timm", config["architecture"], ask.settings)
+        ask = Ask("timm", timm_name(config["architecture"]), ask.settings)
     if ask.kind == "factory" and not trust_code:
         raise CheckpointError(NO_CODE.format(name=ask.name), code="code-not-trusted")
     if ask.kind in ("guess", "built-in"):
@@ -79,7 +84,7 @@ def _transformers(raw: RawCheckpoint, tensors: Mapping[str, Tensor], ask: Ask) -
     architecture: dict[str, Any] = {
         "name": "transformers",
         "model": settings["model_type"],
-        "config": {k: v for k, v in settings.items() if k != "auto_map"},
+        "config": plain_config(settings),
         "version": version_of("transformers"),
         "outputs": int(config.num_labels) if classifies else 0,
         "head": "",
@@ -124,6 +129,10 @@ def _under_its_names(
     """
     wanted = network.state_dict()
     if set(wanted) <= set(tensors):
+        for name, tensor in wanted.items():
+            if tensor.shape != tensors[name].shape:
+                file, built = tuple(tensors[name].shape), tuple(tensor.shape)
+                raise CheckpointError(UNFIT.format(name, file, built), code="shape")
         return dict(tensors)
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         turned, info = type(network).from_pretrained(  # type: ignore[attr-defined]
@@ -132,8 +141,11 @@ def _under_its_names(
             state_dict={n: t.clone() for n, t in tensors.items()},
             output_loading_info=True,
             local_files_only=True,
-            ignore_mismatched_sizes=False,
+            ignore_mismatched_sizes=True,  # said below, by name
+            attn_implementation="eager",
         )
+    for name, file, network_shape in sorted(map(tuple, info["mismatched_keys"])):
+        raise CheckpointError(UNFIT.format(name, tuple(file), tuple(network_shape)), code="shape")
     missing = set(info["missing_keys"])
     found = {n: t for n, t in turned.state_dict().items() if n not in missing}
     return found | {n: tensors[n] for n in info["unexpected_keys"] if n in tensors}

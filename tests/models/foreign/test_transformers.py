@@ -169,3 +169,116 @@ def test_a_missing_library_is_said_with_its_extra(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(hub, "import_module", absent)
     with pytest.raises(CheckpointError, match=r"pip install 'metaprobe\[transformers\]'"):
         hub.library("transformers")
+
+
+def change(folder: Path, **words: Any) -> Path:
+    """Other words in a folder's config."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | words))
+    return folder
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every attempt to reach the network, each of which fails."""
+    import socket
+
+    tried: list[Any] = []
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        tried.append(args)
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    return tried
+
+
+def test_a_config_chooses_no_code_for_attention(tmp_path: Path, no_network: list[Any]) -> None:
+    made("vit", tmp_path / "vit", classes=3)
+    plain = load_encoder(tmp_path / "vit").body(sample())
+    evil = "somebody/kernel"
+    change(
+        tmp_path / "vit", attn_implementation=evil, _attn_implementation=evil,
+        _attn_implementation_internal=evil, auto_map={"AutoConfig": "evil.Config"},
+    )  # fmt: skip
+    assert torch.equal(load_encoder(tmp_path / "vit").body(sample()), plain)
+    assert no_network == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"model_type": "detr", "use_pretrained_backbone": True, "backbone": "somebody/resnet"},
+        {"model_type": "detr"},
+        {"inner": {"backbone": "somebody/resnet"}},
+        {"backbone_config": {"model_type": "resnet"}},
+        {"use_timm_backbone": True},
+        {"quantization_config": {"quant_method": "bitsandbytes"}},
+    ],
+)
+def test_a_config_that_asks_for_other_networks_or_code_is_refused(
+    words: dict[str, Any], tmp_path: Path, no_network: list[Any]
+) -> None:
+    made("vit", tmp_path / "vit", classes=3)
+    with pytest.raises(CheckpointError) as refused:
+        load_encoder(change(tmp_path / "vit", **words))
+    assert refused.value.code == "config"
+    assert no_network == []
+
+
+def test_a_place_to_fetch_from_is_no_timm_name(tmp_path: Path, no_network: list[Any]) -> None:
+    made("vit", tmp_path / "vit")
+    (tmp_path / "vit" / "config.json").write_text('{"architecture": "hf-hub:somebody/model"}')
+    with pytest.raises(CheckpointError, match="nothing is fetched"):
+        load_encoder(tmp_path / "vit")
+    assert no_network == []
+
+
+def test_libraries_are_offline_whatever_was_set_before(no_network: list[Any]) -> None:
+    import huggingface_hub
+
+    assert huggingface_hub.constants.HF_HUB_OFFLINE is False
+    with quiet_transformers():
+        assert huggingface_hub.constants.HF_HUB_OFFLINE is True
+        with pytest.raises(Exception, match="offline mode"):
+            huggingface_hub.hf_hub_download("somebody/model", "config.json", force_download=True)
+    assert huggingface_hub.constants.HF_HUB_OFFLINE is False
+    assert no_network == []
+
+
+@pytest.mark.parametrize(
+    "words", [{"image_size": 56}, {"hidden_size": 64}, {"num_attention_heads": 3}]
+)
+def test_a_config_that_does_not_fit_its_weights_names_a_tensor(
+    words: dict[str, int], tmp_path: Path
+) -> None:
+    made("vit", tmp_path / "vit", classes=3)
+    with pytest.raises(CheckpointError, match=r"has shape \(.*\) in the file and \(.*\) in the"):
+        load_encoder(change(tmp_path / "vit", **words))
+
+
+def test_a_size_that_is_no_number_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    made("vit", tmp_path / "vit")
+    with pytest.raises(CheckpointError, match=r"does not take this config\.json: .*hidden_size"):
+        load_encoder(change(tmp_path / "vit", hidden_size="a"))
+
+
+def test_a_missing_weight_stays_random_where_that_is_allowed(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    made("vit", tmp_path / "vit", classes=3)
+    path = tmp_path / "vit" / "model.safetensors"
+    tensors = {n: t.clone() for n, t in load_file(path).items()}
+    del tensors[next(n for n in tensors if "layer.1" in n and n.endswith("query.weight"))]
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match="not in the file"):
+        load_encoder(tmp_path / "vit")
+    encoder = load_encoder(tmp_path / "vit", allow_partial=True)
+    assert encoder.load_report is not None
+    assert encoder.strip_report is not None
+    assert len(encoder.load_report.missing) == 1
+    assert encoder.strip_report.equals_head_input
