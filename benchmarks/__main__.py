@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: every comparison, a table, and a line ``RATIO name value`` each."""
+"""`python -m benchmarks`: every comparison, a table, and a line ``RATIO name value`` each; and figures, timed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from . import adaptation, neighbours, similarity, store
+from . import adaptation, figures, neighbours, similarity, store
 
 
 def main() -> None:
@@ -30,6 +30,8 @@ def main() -> None:
     Console().print(table)
     for r in found:
         print(r.line())
+    for timing in figures.main(tiny):
+        print(timing.line())
 
 
 if __name__ == "__main__":
