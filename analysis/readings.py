@@ -18,6 +18,7 @@ from . import audit_parts as parts
 from .effects import Effect, effects, shares
 from .planning import AuditSettings
 from .result import Audit
+from .verdicts import OPEN
 
 
 def reading(
@@ -88,7 +89,7 @@ def _sentence(effect: Effect, sesoi: float) -> str:
         return f"{said}: {effect.verdict}."
     needed = effect.episodes_to_resolve(sesoi)
     more = "more classes, not more episodes," if needed is None else f"about {needed:,} episodes"
-    return f"{said}: UNRESOLVED; {more} would settle it."
+    return f"{said}: {OPEN}{more} would settle it."
 
 
 def cells_with_intervals(bits: Mapping[CellName, Bits], episodes: EpisodeList) -> parts.Cells:

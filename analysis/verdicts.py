@@ -79,6 +79,10 @@ def episodes_needed(
     return _episodes_for(sd, abs(effect) / power_factor(power, level), class_se)
 
 
+OPEN = "UNRESOLVED; "
+"""In an effect's sentence: what would settle it follows."""
+
+
 def episodes_to_resolve(
     sd: float, estimate: float, sesoi: float = SESOI, *, class_se: float = 0.0, power: float = 0.8
 ) -> int | None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from .audit_parts import Effect, Effects, Interval, Reading
 from .result import Audit, AuditSet, Contrast
+from .verdicts import OPEN
 
 PHASE_ROWS = (
     ("init_on", "Meta-init", "θ on T"),
@@ -203,7 +204,7 @@ def _both(effects: Effects, sesoi: float) -> str:
     if on.verdict == off.verdict == "UNRESOLVED":
         return (
             "These episodes do not settle what adapting to a task does to the features: measured"
-            f" {_bare(on)} on that task, and {_bare(off)} on other tasks."
+            f" {_bare(on)} on that task{_aside(on)}, and {_bare(off)} on other tasks{_aside(off)}."
         )
     if on.verdict == off.verdict == "NO MATERIAL CHANGE":
         return (
@@ -214,12 +215,12 @@ def _both(effects: Effects, sesoi: float) -> str:
         limb = _limb(off, "the features of other tasks", sesoi)
         return (
             f"Adapting to a task {limb}; what it does on that task itself is unresolved"
-            f" ({_bare(on)})."
+            f" ({_open(on)})."
         )
     limb = _limb(on, "the features on that task", sesoi)
     if off.verdict == "UNRESOLVED":
         return (
-            f"Adapting to a task {limb}; what it does to other tasks is unresolved ({_bare(off)})."
+            f"Adapting to a task {limb}; what it does to other tasks is unresolved ({_open(off)})."
         )
     link = "but" if _direction(on) * _direction(off) < 0 else "and"
     return f"Adapting to a task {limb} {link} {_limb(off, 'those of other tasks', sesoi)}."
@@ -254,7 +255,7 @@ def _interaction(audit: Audit) -> str:
         case "NO MATERIAL CHANGE":
             return f"The two changes are equal within ±{plain_points(audit.sesoi)} points."
         case _:
-            return f"Whether the two changes differ is unresolved ({_bare(effect)})."
+            return f"Whether the two changes differ is unresolved ({_open(effect)})."
 
 
 def _unsigned(effect: Effect) -> str:
@@ -268,6 +269,22 @@ def _bare(effect: Effect) -> str:
         f"{points(effect.value)} points, 95 % interval {points(effect.ci_low)}"
         f" to {points(effect.ci_high)}"
     )
+
+
+def _open(effect: Effect) -> str:
+    """An unresolved effect, and what would settle it."""
+    settles = _settles(effect)
+    return f"{_bare(effect)}; {settles}" if settles else _bare(effect)
+
+
+def _aside(effect: Effect) -> str:
+    settles = _settles(effect)
+    return f" ({settles})" if settles else ""
+
+
+def _settles(effect: Effect) -> str:
+    """``about 900 episodes would settle it``, as the effect's own sentence says; or nothing."""
+    return effect.sentence.partition(OPEN)[2].removesuffix(".")
 
 
 def _changed(audit: Audit, other: Reading) -> list[str]:

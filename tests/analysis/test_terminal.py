@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from metaprobe.analysis import audit_parts
+from metaprobe.analysis.audit import audit as measure
 from metaprobe.analysis.audit_parts import Effects, Verdict
 from metaprobe.analysis.result import Audit, AuditSet
 from metaprobe.analysis.terminal import AuditView, conclusion, show
@@ -101,6 +102,32 @@ def test_a_lowered_interval_reads_from_small_to_large() -> None:
     text = conclusion(with_effects(with_verdicts("LOWERED", "UNRESOLVED", "UNRESOLVED")))
     assert "by 1.20 points (95 % interval 0.80 to 1.60)" in text
     assert "unresolved (+0.10 points, 95 % interval −0.70 to +0.90)" in text
+
+
+def test_what_would_settle_an_unresolved_effect_is_said_with_it() -> None:
+    few = "+0.1 points: UNRESOLVED; about 9,000 episodes would settle it."
+    none = "+0.1 points: UNRESOLVED; more classes, not more episodes, would settle it."
+    effects = with_verdicts("RAISED", "UNRESOLVED", "UNRESOLVED")
+    told = {
+        name: getattr(effects, name).model_copy(update={"sentence": said})
+        for name, said in (("off", few), ("interaction", none))
+    }
+    text = conclusion(with_effects(effects.model_copy(update=told)))
+    assert "−0.70 to +0.90; about 9,000 episodes would settle it)." in text
+    assert text.endswith("−0.70 to +0.90; more classes, not more episodes, would settle it).")
+    both = with_verdicts("UNRESOLVED", "UNRESOLVED", "RAISED").model_copy(
+        update={"off": told["off"]}
+    )
+    first = conclusion(with_effects(both)).split(". ")[0]
+    assert first.endswith("+0.90 on other tasks (about 9,000 episodes would settle it)")
+
+
+def test_the_sentence_of_a_measured_effect_gives_the_words_that_settle_it() -> None:
+    found = measure("maml-glyphs-s0", episodes=8, query=2, data="digits", split="all")
+    assert isinstance(found, Audit)
+    unsettled = [e for _, e in found.effects if e.verdict == "UNRESOLVED"]
+    assert unsettled
+    assert conclusion(found).count("would settle it") == len(unsettled)
 
 
 def test_a_trace_just_under_the_margin_does_not_read_as_the_margin() -> None:
