@@ -9,12 +9,6 @@ of operations, so that the numbers do not depend on how many run side by side.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,128 +19,24 @@ from ..data.episodes import EpisodeList, Tasks
 from ..data.images import LabelledImages
 from ..data.store import Store
 from ..models.adapt import adapt
-from ..models.encoder import Encoder
 from ..models.forward import CHUNK, Params, beside_support, features_of, logits_of, stack
-from ..models.heads import HeadStart, default_head, starting_head
-from ..models.norms import NormMode, with_norm
-from ..models.rules import Rule
+from ..models.heads import default_head, starting_head
+from ..models.norms import with_norm
 from ..models.tensors import image_tensor, label_tensor
 from ..models.threads import one_thread
-from .controls import Control, dealt_labels, other_supports, random_direction
+from .controls import dealt_labels, random_direction
+from .measurement import BLOCK, CODE, BlockFeatures, Measurement, Moment
 
-BLOCK = 20
-"""Episodes an entry of the store."""
-
-CODE = 1
-"""Raised whenever the same key would give other numbers."""
-
-Moment = Literal["init", "adapted"]
-
-
-@dataclass(frozen=True, eq=False)
-class Measurement:
-    """What to measure on which episodes.
-
-    Args:
-        encoder: The encoder.
-        data: Images of T.
-        off_data: Images of T′; the same object as `data` unless T′ lies elsewhere.
-        episodes: The episodes.
-        rule: The inner loop.
-        norm: The norm mode.
-        head: Where the inner loop's head starts.
-        device: A torch device.
-        preprocessing: How the images came into the encoder's shape, in words.
-        control: An adaptation that has the form of the real one and none of its content.
-        beyond: With a random direction: the encoder whose adaptation it starts from and is
-            measured from. None: from meta-init.
-    """
-
-    encoder: Encoder
-    data: LabelledImages
-    off_data: LabelledImages
-    episodes: EpisodeList
-    rule: Rule
-    norm: NormMode
-    head: HeadStart
-    device: str = "cpu"
-    preprocessing: str = "as stored"
-    control: Control | None = None
-    beyond: Encoder | None = None
-
-    @property
-    def blocks(self) -> list[EpisodeList]:
-        """The episodes, in blocks of `BLOCK`."""
-        return [self.episodes[i : i + BLOCK] for i in range(0, len(self.episodes), BLOCK)]
-
-    @cached_property
-    def moved(self) -> tuple[str, ...]:
-        """Names of the parameters that move, in order."""
-        names = [*self.encoder.params, "head.weight", "head.bias"]
-        return tuple(n for n in names if self.rule.moves(n))
-
-    def fitted(self, block: EpisodeList) -> NDArray[np.int64]:
-        """The support `(E, W, K)` that the inner loop sees."""
-        if self.control == "third task":
-            return other_supports(block, self.episodes)
-        return block.on.support
-
-    def key(self, block: EpisodeList, moment: Moment) -> dict[str, object]:
-        """Everything the embeddings of a block depend on."""
-        adaptation: dict[str, object] | None = None
-        if moment == "adapted":
-            adaptation = {
-                "rule": self.rule.to_json(),
-                "head": self.head,
-                "learned": self.encoder.rule_digest,
-            }
-            if self.control is not None:
-                adaptation["control"] = self.control
-            if self.control == "third task":
-                # the only one that depends on more than the block's own episodes
-                adaptation["fitted"] = hashlib.sha256(self.fitted(block).tobytes()).hexdigest()
-            if self.beyond is not None:
-                adaptation["beyond"] = self.beyond.rule_digest
-        return {
-            "what": "episode embeddings",
-            "code": CODE,
-            "weights": self.encoder.weights_digest,
-            "architecture": dict(self.encoder.architecture),
-            "layer": "embedding",
-            "norm": self.norm,
-            "preprocessing": self.preprocessing,
-            "episodes": block.sha256,
-            "compute": {
-                "device": torch.device(self.device).type,
-                "dtype": "float32",
-                "chunk": CHUNK,
-            },
-            "adaptation": adaptation,
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class BlockFeatures:
-    """One block of episodes at one moment.
-
-    Args:
-        features: ``(E, 2, R, D)``: task T then T′; rows support, gallery, query, each class-major.
-        extras: Arrays that lead with `E`: see `compute`.
-    """
-
-    features: NDArray[np.float32]
-    extras: Mapping[str, NDArray[Any]]
-
-    def part(
-        self, task: Literal["on", "off"], role: Literal["support", "gallery", "query"], support: int
-    ) -> NDArray[np.float32]:
-        """Features `(E, B, D)` of one role, given the number of support rows."""
-        rows = {
-            "support": slice(0, support),
-            "gallery": slice(support, 2 * support),
-            "query": slice(2 * support, None),
-        }[role]
-        return self.features[:, 0 if task == "on" else 1, rows]
+__all__ = [
+    "BLOCK",
+    "CODE",
+    "BlockFeatures",
+    "Measurement",
+    "Moment",
+    "compute",
+    "extract",
+    "gradient_reach",
+]
 
 
 def extract(
