@@ -20,8 +20,9 @@ CLI_HEAD = """# Command line
 
 *Made from the command itself by `python docs/generate.py cli`; do not edit.*
 
-Exit status: 0 done, 1 a check failed, 2 bad input or usage, 130 interrupted. With `--json` a verb
-prints one JSON object on standard output and nothing else there; progress goes to standard error.
+Exit status: 0 done, 1 a check failed, 2 bad input or usage or a fault of metaprobe's own (set
+`METAPROBE_DEBUG=1` for its traceback), 130 interrupted. With `--json` a verb prints one JSON object
+on standard output and nothing else there; progress goes to standard error.
 The store lies at `$METAPROBE_CACHE`, else `$XDG_CACHE_HOME/metaprobe`, else `~/.cache/metaprobe`.
 """
 

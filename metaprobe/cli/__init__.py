@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+import traceback
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -50,6 +51,12 @@ def top(
         raise typer.Exit
 
 
+UNFORESEEN = (
+    "something unforeseen, {}: {}; this is a fault of metaprobe, please report it where you got it, "
+    "with the traceback that METAPROBE_DEBUG=1 shows"
+)
+
+
 def main() -> None:
     """Run the command; errors end as one sentence."""
     from ..data.errors import MetaprobeError
@@ -74,7 +81,10 @@ def main() -> None:
     except Exception as error:
         usage = _usage_sentence(error)
         if usage is None:
-            raise
+            if os.environ.get("METAPROBE_DEBUG"):
+                traceback.print_exc()
+            said = (str(error).splitlines() or [""])[0][:200]
+            _fail(UNFORESEEN.format(type(error).__name__, said), 2)  # 1 is for a failed check
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(usage.removesuffix(" (see --help)"))
             sys.exit(2)
@@ -83,7 +93,7 @@ def main() -> None:
         sys.exit(status if isinstance(status, int) else 0)
 
 
-def _fail(sentence: str, status: int) -> None:
+def _fail(sentence: str, status: int) -> NoReturn:
     from ..data.errors import printable
 
     typer.secho(f"metaprobe: {printable(sentence)}", fg=typer.colors.RED, err=True)

@@ -166,3 +166,20 @@ def test_a_recipe_with_an_unknown_key_is_refused(command: Command, tmp_path: Pat
     (tmp_path / "r.toml").write_text('learner = "maml"\nsteps = 3\n')
     refused(command("train", "r.toml"), "r.toml", "steps")
     assert not list(tmp_path.glob("*.safetensors*"))
+
+
+def test_a_fault_of_its_own_is_never_taken_for_a_failed_check(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from metaprobe import cli
+
+    def broken(**_: object) -> None:
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr(cli, "app", broken)
+    monkeypatch.delenv("METAPROBE_DEBUG", raising=False)
+    refused(command("inspect", SHIPPED), "RuntimeError: first line;", "METAPROBE_DEBUG=1")
+    monkeypatch.setenv("METAPROBE_DEBUG", "1")
+    done = command("inspect", SHIPPED)
+    assert done.status == 2
+    assert "Traceback" in done.err
