@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -68,19 +69,23 @@ def results_page() -> str:
         )
     write_figures(study, DOCS / "results")
     picture()
-    return "\n".join(
+    page = "\n".join(
         [
             "# Results on the shipped checkpoints\n",
             "*Made by `make results`; do not edit.*\n",
             f"Conv4-32 on glyphs, 5-way 1-shot, five inner steps, batch statistics, {EPISODES} paired",
             "episodes from scripts no encoder was trained on (Cyrillic, Armenian, Georgian, Lao).",
-            "An effect is a paired difference of 1-NN accuracy in percentage points with its 95 %",
-            "interval over classes and episodes; verdicts as in [how to choose](how-to-choose.md).\n",
+            "An effect is a paired difference of 1-NN accuracy with its 95 % interval. Claims C5–C9,",
+            "C11 and C12 speak of new training runs, classes and episodes at once; C1–C4 and C10 of new",
+            "runs on these episodes; the table of every checkpoint of new classes and episodes for that",
+            "checkpoint. Effects of claims and of that table are in percentage points, the tables of",
+            "phases and rates in shares. Verdicts as in [how to choose](how-to-choose.md).\n",
             study_markdown(study, figures="results/"),
             "## Every shipped checkpoint\n",
             audit_table(every),
         ]
     )
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", page)
 
 
 def studies_page() -> str:

@@ -12,6 +12,7 @@ from .clustered import (
     classes_by_episodes,
     hierarchical_interval,
     seed_interval,
+    seeds_by_classes,
     seeds_by_episodes,
 )
 from .intervals import bca_interval, intervals_agree, t_interval, wilson_interval
@@ -40,6 +41,7 @@ __all__ = [
     "minimum_detectable_effect",
     "power_factor",
     "seed_interval",
+    "seeds_by_classes",
     "seeds_by_episodes",
     "sign_flip_p",
     "t_interval",

@@ -114,7 +114,8 @@ def seed_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
     """t interval over training seeds, from ``differences (S, E)`` on shared episodes.
 
     The unit is the training run: S − 1 degrees of freedom however many episodes there are.
-    It speaks of new seeds on these episodes; :func:`seeds_by_episodes` of new episodes too.
+    It speaks of new seeds on these episodes; :func:`seeds_by_episodes` of new episodes too, and
+    :func:`seeds_by_classes` of new classes as well.
 
     Raises:
         StatisticsError: Fewer than two seeds, or a value that is not finite.
@@ -133,6 +134,38 @@ def seeds_by_episodes(differences: ArrayLike) -> Estimate:
     """
     d = table(differences)
     return classes_by_episodes([(d.T, np.broadcast_to(np.arange(len(d)), d.T.shape))])
+
+
+def seeds_by_classes(parts: Sequence[tuple[ArrayLike, ArrayLike]]) -> Estimate:
+    """Sum of means over new seeds, new classes and new episodes at once.
+
+    Each part is ``(values (S, E, W), class ids (E, W))``: the seeds share episodes and classes.
+    The variance is what only more seeds can remove, from :func:`seeds_by_episodes`, plus that of
+    the mean over seeds, from :func:`classes_by_episodes`; the spread of episodes counts once.
+    Degrees of freedom after Satterthwaite (1946). ``class_se`` is the part of the classes alone.
+
+    Raises:
+        StatisticsError: As those two functions.
+    """
+    tables = [np.asarray(values, dtype=np.float64) for values, _ in parts]
+    if any(t.ndim != 3 for t in tables) or len({t.shape[:2] for t in tables}) != 1:
+        raise StatisticsError(
+            f"slot values {[t.shape for t in tables]} must be (S, E, W) arrays over the same seeds"
+            " and episodes",
+            code="slots-mismatch",
+        )
+    runs = seeds_by_episodes(np.sum([t.mean(axis=2) for t in tables], axis=0))
+    mean = classes_by_episodes(
+        [(t.mean(axis=0), ids) for t, (_, ids) in zip(tables, parts, strict=True)]
+    )
+    of_runs, of_mean = runs.class_se**2, mean.se**2
+    spread = of_runs**2 / (len(tables[0]) - 1) + of_mean**2 / mean.df
+    return Estimate(
+        value=mean.value,
+        se=math.sqrt(of_runs + of_mean),
+        df=(of_runs + of_mean) ** 2 / spread if spread > 0 else mean.df,
+        class_se=mean.class_se,
+    )
 
 
 def hierarchical_interval(

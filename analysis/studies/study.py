@@ -45,6 +45,7 @@ class Claim:
         estimate: The same value as a number where the claim has one.
         interval: A 95 % interval of the estimate where it has one.
         unit: Unit of estimate and interval, such as ``"points"``; empty for a plain number.
+        decimals: Fixed decimals of the printed interval; four digits where None.
         rule: The rule, fixed beforehand, that decides the verdict.
         verdict: What the rule says.
         note: What a reader must know not to misread it.
@@ -62,6 +63,7 @@ class Claim:
     interval: tuple[float, float] | None = None
     note: str = ""
     unit: str = ""
+    decimals: int | None = None
 
 
 @dataclass(frozen=True)

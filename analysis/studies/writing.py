@@ -129,7 +129,20 @@ def claim_interval(claim: Claim) -> str:
     """The interval in words; a dash where there is none."""
     if claim.interval is None:
         return "–"
-    return f"{claim.interval[0]:+.4g} to {claim.interval[1]:+.4g} {claim.unit}".rstrip()
+    if claim.decimals is None:
+        low, high = (f"{end:+.4g}" for end in claim.interval)
+    else:
+        low, high = (signed(end, claim.decimals) for end in claim.interval)
+    return f"{low} to {high} {claim.unit}".rstrip()
+
+
+def signed(value: float, decimals: int = 2) -> str:
+    """A number with its sign and fixed decimals.
+
+    >>> signed(-0.094)
+    '−0.09'
+    """
+    return f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def number(value: Any) -> str:

@@ -26,6 +26,7 @@ from metaprobe.analysis.statistics import (
     classes_by_episodes,
     hierarchical_interval,
     seed_interval,
+    seeds_by_classes,
     seeds_by_episodes,
     t_interval,
 )
@@ -274,3 +275,29 @@ def test_intervals_over_seeds_hold_what_they_speak_of() -> None:
     assert 0.93 <= over_seeds <= 0.97
     assert 0.92 <= two_way <= 0.97
     assert 0.86 <= bootstrap <= 0.95  # five seeds are too few for a percentile, as it says
+
+
+@pytest.mark.parametrize("seed_sd", [0.0, 0.008], ids=["seeds alike", "seeds differ"])
+def test_intervals_over_seeds_and_classes_hold_the_effect_on_both(seed_sd: float) -> None:
+    """Class effects are planted; an interval over seeds and episodes alone does not see them."""
+    rng = np.random.default_rng(10)
+    found = []
+    for _ in range(600):
+        ids = np.argpartition(rng.random((200, 60), dtype=np.float32), 4, axis=1)[:, :WAY]
+        by_class = rng.normal(0, 0.04, 60)
+        d = (
+            by_class[ids]
+            + rng.normal(0, 0.03, (200, 1))
+            + rng.normal(0, seed_sd, (5, 1, 1))
+            + rng.normal(0, 0.06, (5, 200, WAY))
+        )
+        whole = seeds_by_classes([(d, ids)])
+        found.append(
+            [
+                holds(whole.interval(), 0.0),
+                holds(seeds_by_episodes(d.mean(axis=2)).interval(), 0.0),
+            ]
+        )
+    both, without_classes = np.mean(found, axis=0)
+    assert 0.92 <= both <= 0.985
+    assert without_classes <= both - 0.04

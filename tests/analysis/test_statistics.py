@@ -23,6 +23,7 @@ from metaprobe.analysis.statistics import (
     mcnemar_p,
     minimum_detectable_effect,
     seed_interval,
+    seeds_by_classes,
     seeds_by_episodes,
     sign_flip_p,
     t_interval,
@@ -328,3 +329,32 @@ def test_seeds_that_agree_exactly_give_no_width() -> None:
     assert seed_interval(np.zeros((5, 20))) == (0.0, 0.0)
     assert hierarchical_interval(np.zeros((5, 20))) == (0.0, 0.0)
     assert seeds_by_episodes(np.zeros((5, 20))).interval() == (0.0, 0.0)
+
+
+# ---- seeds and classes
+
+
+def test_seeds_that_agree_leave_the_interval_over_classes(rng: np.random.Generator) -> None:
+    values, ids = rng.normal(0, 1, (60, 5)), np.argsort(rng.random((60, 20)), axis=1)[:, :5]
+    ours = seeds_by_classes([(np.broadcast_to(values, (5, 60, 5)), ids)])
+    theirs = classes_by_episodes([(values, ids)])
+    assert ours.interval() == pytest.approx(theirs.interval(), abs=1e-12)
+    assert ours.class_se == theirs.class_se
+
+
+def test_seeds_that_differ_far_more_than_all_else_leave_the_interval_over_seeds(
+    rng: np.random.Generator,
+) -> None:
+    seeds = rng.normal(0, 1, (5, 1, 1))
+    values = seeds + rng.normal(0, 1e-4, (5, 60, 5))
+    ids = np.argsort(rng.random((60, 20)), axis=1)[:, :5]
+    ours = seeds_by_classes([(values, ids)]).interval()
+    assert ours == pytest.approx(seed_interval(values.mean(axis=2)), abs=1e-3)
+
+
+def test_parts_over_other_episodes_are_refused(rng: np.random.Generator) -> None:
+    ids = np.argsort(rng.random((60, 20)), axis=1)[:, :5]
+    values = rng.normal(0, 1, (5, 60, 5))
+    for parts in ([(values[0], ids)], [(values, ids), (values[:, :50], ids[:50])]):
+        with pytest.raises(StatisticsError, match=r"\(S, E, W\) arrays"):
+            seeds_by_classes(parts)

@@ -1,21 +1,25 @@
-"""C4–C12: the phases, and causes by intervention, over runs and episodes together."""
+"""C4–C12: the phases, and causes by intervention, over runs, classes and episodes together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...result import Audit
-from ...statistics import Interval, seeds_by_episodes
+from ...statistics import Interval, holm, seeds_by_classes
 from ...verdicts import METHOD_SEEDS, SESOI, Expectation, Limb, conjunction, verdict
 from ..study import Claim
 from ..study import Verdict as Outcome
-from .evidence import differences, in_points, over_seeds
+from ..writing import signed
+from .evidence import Changes, Part, in_points, minus, over_seeds
 
 REUSE_MARGIN = 0.01
 """C4: features are reused when head-free and adapted accuracy agree within one point."""
+
+FAMILY_LEVEL = 0.05
+"""C5–C9 are one family: the error rate that Holm's correction holds over it."""
 
 
 def reuse_claim(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> Claim:
@@ -42,131 +46,160 @@ def reuse_claim(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> Claim:
         "§5.1, §5.3",
         "47.15 against about 46 (MAML), 47.57 against about 47 (Meta-SGD)",
         "read",
-        f"meta-init minus adapted head {100 * gaps.mean():+.2f} points",
+        f"meta-init minus adapted head {signed(100 * gaps.mean())} points",
         "SUPPORTED if the 90 % interval over runs lies within ±1 point, REFUTED if the 95 % "
         "interval lies outside",
         outcome,
         *in_points(float(gaps.mean()), low, high),
         note="Both accuracies are of the same queries of the same episodes.",
         unit="points",
+        decimals=2,
     )
 
 
-def effect_claims(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> tuple[Claim, ...]:
-    """C5–C10: the phases."""
-    on_maml, off_maml = differences(maml, "on"), differences(maml, "off")
-    on_sgd, off_sgd = differences(meta_sgd, "on"), differences(meta_sgd, "off")
-    return (
-        effect_claim(
+def effect_claims(maml: Changes, meta_sgd: Changes) -> tuple[Claim, ...]:
+    """C5–C9, one family: the phases."""
+    on, off = minus(meta_sgd.on, maml.on), minus(meta_sgd.off, maml.off)
+    asked: tuple[Asked, ...] = (
+        Asked(
             "C5",
             "MAML: adapting to a task raises the features' accuracy on it.",
             "abstract (contradicted by §5.3 and Fig. 7)",
             "−0.05 points",
-            on_maml,
+            (maml.on,),
             "RAISED",
             "The abstract says raised, the paper's own figure lowered.",
         ),
-        effect_claim(
+        Asked(
             "C6",
             "Meta-SGD: adapting to a task lowers the features' accuracy on it.",
             "§5.3, Fig. 7",
             "−0.05 points",
-            on_sgd,
+            (meta_sgd.on,),
             "LOWERED",
         ),
-        effect_claim(
+        Asked(
             "C7",
             "MAML: adapting to a task lowers accuracy on another.",
             "§5.3, Fig. 7",
             "−0.22 points",
-            off_maml,
+            (maml.off,),
             "LOWERED",
+            "Primary.",
         ),
-        effect_claim(
+        Asked(
             "C8",
             "Meta-SGD: adapting to a task raises accuracy on another.",
             "§5.3, Fig. 7",
             "+0.02 points",
-            off_sgd,
+            (meta_sgd.off,),
             "RAISED",
+            "Primary.",
         ),
-        effect_claim(
+        Asked(
             "C9",
             "The change from on-task to off-task is more positive for Meta-SGD than for MAML.",
             "§5.3, Fig. 7",
             "+0.24 points (p = 0.00044)",
-            (off_sgd - on_sgd) - (off_maml - on_maml),
+            (off, (-on[0], on[1])),
             "RAISED",
-            "Runs are paired by seed; both learners saw the same episodes.",
+            "Primary. Runs are paired by seed; both learners saw the same episodes.",
         ),
-        _meta_init_claim(maml, meta_sgd),
     )
+    corrected = holm([seeds_by_classes(one.parts).p for one in asked])
+    return tuple(effect_claim(one, float(p)) for one, p in zip(asked, corrected, strict=True))
 
 
-def cause_claim(meta_sgd: Sequence[Audit], clamped: Sequence[Audit]) -> Claim:
+def cause_claim(meta_sgd: Changes, clamped: Changes) -> Claim:
     """C11: does the off-task effect need the negative rates?"""
     return effect_claim(
-        "C11",
-        "Negative rates cause Meta-SGD's off-task gain: without them the off-task effect is lower.",
-        "title and §6; the paper reports no intervention",
-        None,
-        differences(meta_sgd, "off") - differences(clamped, "off"),
-        "RAISED",
-        "Measured: off-task effect with the learned rates minus that with negative rates set to "
-        "zero at test time, on the same episodes. RAISED means that they help.",
+        Asked(
+            "C11",
+            "Negative rates cause Meta-SGD's off-task gain: without them the off-task effect is "
+            "lower.",
+            "title and §6; the paper reports no intervention",
+            None,
+            (minus(meta_sgd.off, clamped.off),),
+            "RAISED",
+            "Measured: off-task effect with the learned rates minus that with negative rates set "
+            "to zero at test time, on the same episodes. RAISED means that they help.",
+        )
     )
 
 
-def head_claim(maml: Sequence[Audit], body_only: Sequence[Audit]) -> Claim:
+def head_claim(maml: Changes, body_only: Changes) -> Claim:
     """C12: is the on-task change of the probe an artefact of the head's removal?"""
-    whole, frozen = differences(maml, "on"), differences(body_only, "on")
     return effect_claim(
-        "C12",
-        "MAML's on-task drop is due to removing the head: with the head frozen, adaptation serves "
-        "the features more.",
-        "§5.3, a conjecture",
-        None,
-        frozen - whole,
-        "RAISED",
-        "Measured: on-task effect with the head frozen minus that with everything moving. Adapting "
-        "the head alone cannot move the features. There is a drop to explain only if C5 is "
-        "refuted.",
+        Asked(
+            "C12",
+            "MAML's on-task drop is due to removing the head: with the head frozen, adaptation "
+            "serves the features more.",
+            "§5.3, a conjecture",
+            None,
+            (minus(body_only.on, maml.on),),
+            "RAISED",
+            "Measured: on-task effect with the head frozen minus that with everything moving. "
+            "Adapting the head alone cannot move the features. There is a drop to explain only if "
+            "C5 is refuted.",
+        )
     )
 
 
-def effect_claim(
-    id: str,
-    statement: str,
-    source: str,
-    published: str | None,
-    differences: NDArray[np.float64],
-    expected: Expectation,
-    note: str = "",
-) -> Claim:
-    """A claim about paired differences ``(S, E)``."""
-    estimate = seeds_by_episodes(differences)
+@dataclass(frozen=True)
+class Asked:
+    """A claim about an effect: what is said, the parts that add up to it, what it expects."""
+
+    id: str
+    statement: str
+    source: str
+    published: str | None
+    parts: tuple[Part, ...]
+    expected: Expectation
+    note: str = ""
+
+
+def effect_claim(asked: Asked, p_holm: float | None = None) -> Claim:
+    """What the rule says of a claim.
+
+    Args:
+        asked: The claim.
+        p_holm: Its p-value corrected for its family; None for a claim outside of it.
+    """
+    estimate = seeds_by_classes(asked.parts)
     ci, ci90 = estimate.interval(0.95), estimate.interval(0.90)
     word = verdict(estimate.value, ci, ci90, SESOI)
-    limb = Limb(word, expected, tuple(map(float, differences.mean(axis=1))))
+    by_run = np.sum([values.mean(axis=(1, 2)) for values, _ in asked.parts], axis=0)
+    outcome = conjunction(
+        [Limb(word, asked.expected, tuple(map(float, by_run)))], minimum_seeds=METHOD_SEEDS
+    )
+    if p_holm is not None and p_holm >= FAMILY_LEVEL:
+        outcome = "NOT SHOWN"
+    corrected = "" if p_holm is None else f", {_p_holm(p_holm)}"
+    family = f"; either only with p_Holm over C5–C9 below {FAMILY_LEVEL:g}"
     return Claim(
-        id,
-        statement,
-        source,
-        published,
-        "digitised" if published else "not obtainable",
-        f"{100 * estimate.value:+.2f} points: {word}; runs "
-        + ", ".join(f"{100 * v:+.2f}" for v in limb.by_seed),
-        f"SUPPORTED if {expected} over runs and episodes with its sign in all runs but at most "
-        f"one, REFUTED if the opposite; smallest effect of interest {100 * SESOI:g} points; "
-        f"fewer than {METHOD_SEEDS} runs: NOT SHOWN",
-        conjunction([limb], minimum_seeds=METHOD_SEEDS),
+        asked.id,
+        asked.statement,
+        asked.source,
+        asked.published,
+        "digitised" if asked.published else "not obtainable",
+        f"{signed(100 * estimate.value)} points: {word}{corrected}; runs "
+        + ", ".join(signed(100 * v) for v in by_run),
+        f"SUPPORTED if {asked.expected} over runs, classes and episodes with its sign in all runs "
+        f"but at most one, REFUTED if the opposite{'' if p_holm is None else family}; smallest "
+        f"effect of interest {100 * SESOI:g} points; fewer than {METHOD_SEEDS} runs: NOT SHOWN",
+        outcome,
         *in_points(estimate.value, ci.low, ci.high),
-        note=note,
+        note=asked.note,
         unit="points",
+        decimals=2,
     )
 
 
-def _meta_init_claim(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> Claim:
+def _p_holm(p: float) -> str:
+    return "p_Holm < 0.0001" if p < 0.0001 else f"p_Holm = {p:.4f}"
+
+
+def meta_init_claim(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> Claim:
     """C10: one number a run, so the unit is the run."""
     gaps = np.array(
         [b.cells.init_on.value - a.cells.init_on.value for a, b in zip(maml, meta_sgd, strict=True)]
@@ -180,10 +213,11 @@ def _meta_init_claim(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> Claim:
         "Fig. 7",
         "47.57 against 47.15 %, +0.42 points",
         "digitised",
-        f"{100 * gaps.mean():+.2f} points: {word}; runs "
-        + ", ".join(f"{100 * g:+.2f}" for g in gaps),
-        "as C5, over runs",
+        f"{signed(100 * gaps.mean())} points: {word}; runs "
+        + ", ".join(signed(100 * g) for g in gaps),
+        "as C11, but over runs alone",
         conjunction([limb], minimum_seeds=METHOD_SEEDS),
         *in_points(float(gaps.mean()), ci.low, ci.high),
         unit="points",
+        decimals=2,
     )

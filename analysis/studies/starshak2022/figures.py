@@ -9,9 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...result import Audit
-from ...statistics import seeds_by_episodes
+from ...statistics import seeds_by_classes
 from ...verdicts import SESOI
-from .evidence import BODY, WHICH, block_rates, differences
+from ..study import Claim
+from ..writing import claim_interval
+from .evidence import BODY, WHICH, Changes, block_rates
 
 
 def phase_table(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> pd.DataFrame:
@@ -45,20 +47,34 @@ def rate_table(audits: Sequence[Audit]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def phase_figure(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> Figure:
+def gallery_table(support: Sequence[Claim], fresh: Sequence[Claim]) -> pd.DataFrame:
+    """The same claims with either gallery, points: estimates, intervals and verdicts."""
+    rows = []
+    for one, other in zip(support, fresh, strict=True):
+        row: dict[str, object] = {"claim": one.id}
+        for name, claim in (("support", one), ("fresh images", other)):
+            row[f"{name}: measured"] = claim.measured.partition("; runs")[0]
+            row[f"{name}: 95 % interval"] = claim_interval(claim)
+            row[f"{name}: verdict"] = claim.verdict
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def phase_figure(maml: Changes, meta_sgd: Changes) -> Figure:
     """On- and off-task effects of every run, and their means with intervals."""
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.subplots()
     colours = {"MAML": "#0072B2", "Meta-SGD": "#D55E00"}
     marks = {"MAML": "o", "Meta-SGD": "s"}
-    for i, (learner, audits) in enumerate((("MAML", maml), ("Meta-SGD", meta_sgd))):
+    for i, (learner, changes) in enumerate((("MAML", maml), ("Meta-SGD", meta_sgd))):
         for j, which in enumerate(WHICH):
-            table = 100 * differences(audits, which)
-            estimate = seeds_by_episodes(table)
+            values, classes = changes.part(which)
+            estimate = seeds_by_classes([(100 * values, classes)])
+            runs = 100 * values.mean(axis=(1, 2))
             ci = estimate.interval(0.95)
             y = -(3 * j + i)
             axes.plot(
-                table.mean(axis=1), np.full(len(table), y - 0.22), marks[learner],
+                runs, np.full(len(runs), y - 0.22), marks[learner],
                 color=colours[learner], alpha=0.45, markersize=4, markeredgewidth=0,
             )  # fmt: skip
             axes.errorbar(

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ....data.errors import MetaprobeError
 from ....data.store import Store
 from ....models.checkpoint import shipped
 from ....models.encoder import load_encoder
 from ...audit import AuditSettings, audit_each
 from ...interventions import intervene, restricted, without_negative
+from ...measured import Measured
+from ...readings import apart
 from ...result import Audit
 from ..study import Settings, Study
-from .claims_effects import cause_claim, effect_claims, head_claim, reuse_claim
+from .claims_effects import cause_claim, effect_claims, head_claim, meta_init_claim, reuse_claim
 from .claims_rates import rate_claims
-from .figures import phase_figure, phase_table, rate_table
+from .evidence import Changes, changes, changes_of
+from .figures import gallery_table, phase_figure, phase_table, rate_table
 
 EPISODES = 600
 QUICK_EPISODES = 60
@@ -60,9 +66,19 @@ def run(
         "body": [restricted(e, "body") for e in first],
     }
     every = [*trained, *(e for group in variants.values() for e in group)]
-    audits, _ = audit_each(every, asked, store=store, jobs=jobs, progress=progress)
+    audits, measured = audit_each(every, asked, store=store, jobs=jobs, progress=progress)
     runs = len(maml)
-    return conclude(*(audits[i : i + runs] for i in range(0, len(every), runs)))
+    fresh = [_fresh(measured[i : i + runs]) for i in (0, runs)]
+    return conclude(
+        *(audits[i : i + runs] for i in range(0, len(every), runs)), fresh=(fresh[0], fresh[1])
+    )
+
+
+def _fresh(measured: Sequence[Measured]) -> Changes:
+    """The changes with fresh images as the gallery."""
+    episodes = measured[0].measurement.episodes
+    cells = [dict[str, NDArray[np.bool_]](m.cells["fresh"]) for m in measured]
+    return changes_of(cells, episodes.on.classes, apart(episodes))
 
 
 def conclude(
@@ -70,6 +86,8 @@ def conclude(
     meta_sgd: Sequence[Audit],
     clamped: Sequence[Audit],
     body_only: Sequence[Audit],
+    *,
+    fresh: tuple[Changes, Changes],
 ) -> Study:
     """The ledger, from audits on the same episodes.
 
@@ -78,13 +96,17 @@ def conclude(
         meta_sgd: Runs of Meta-SGD.
         clamped: The same Meta-SGD runs, with negative rates set to zero.
         body_only: The MAML runs, adapting the body alone.
+        fresh: The changes of MAML and Meta-SGD with fresh images as the gallery.
     """
+    of_maml, of_sgd = changes(maml), changes(meta_sgd)
+    effects = effect_claims(of_maml, of_sgd)
     claims = (
         *rate_claims(meta_sgd),
         reuse_claim(maml, meta_sgd),
-        *effect_claims(maml, meta_sgd),
-        cause_claim(meta_sgd, clamped),
-        head_claim(maml, body_only),
+        *effects,
+        meta_init_claim(maml, meta_sgd),
+        cause_claim(of_sgd, changes(clamped)),
+        head_claim(of_maml, changes(body_only)),
     )
     said = {
         outcome: sum(c.verdict == outcome for c in claims) for outcome in ("SUPPORTED", "REFUTED")
@@ -108,13 +130,17 @@ def conclude(
             "named: one model and one unpaired accuracy cannot carry effects of this size."
         ),
         claims=claims,
-        tables={"phases": phase_table(maml, meta_sgd), "rates": rate_table(meta_sgd)},
-        figures={"phases": phase_figure(maml, meta_sgd)},
+        tables={
+            "galleries": gallery_table(effects, effect_claims(*fresh)),
+            "phases": phase_table(maml, meta_sgd),
+            "rates": rate_table(meta_sgd),
+        },
+        figures={"phases": phase_figure(of_maml, of_sgd)},
         captions={
             "phases": (
                 "Change of nearest-neighbour accuracy after five inner steps, on the task adapted "
                 "to and on another; small marks are training runs, large ones their mean with a "
-                "95 % interval over runs and episodes."
+                "95 % interval over runs, classes and episodes."
             )
         },
     )
