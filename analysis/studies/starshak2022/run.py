@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ....data.errors import MetaprobeError
 from ....data.store import Store
 from ....models.checkpoint import shipped
@@ -77,7 +74,7 @@ def run(
 def _fresh(measured: Sequence[Measured]) -> Changes:
     """The changes with fresh images as the gallery."""
     episodes = measured[0].measurement.episodes
-    cells = [dict[str, NDArray[np.bool_]](m.cells["fresh"]) for m in measured]
+    cells = [{str(name): bits for name, bits in m.cells["fresh"].items()} for m in measured]
     return changes_of(cells, episodes.on.classes, apart(episodes))
 
 
