@@ -21,6 +21,9 @@ from torch import Tensor, nn
 from ...data.errors import CheckpointError
 from .config import offline, plain_config
 
+TIMES, SMALL = 4, 1_000_000
+"""How many times a file's values a network may have, where it has more than ``SMALL``."""
+
 HEADS = ("classifier", "fc", "head", "heads", "logits", "last_linear", "linear")
 """Names that a layer at the end of a network has when it is a classifier."""
 
@@ -47,6 +50,26 @@ def construct(architecture: Mapping[str, Any]) -> nn.Module:
             f"{architecture['name']} cannot build {architecture['model']!r}: {said}",
             code="cannot-build",
         ) from error
+
+
+def affordable(architecture: Mapping[str, Any], held: int) -> None:
+    """Refuse a network far larger than its file, before any of it takes memory.
+
+    Args:
+        architecture: As for `construct`.
+        held: Values in the file.
+
+    Raises:
+        CheckpointError: If the network has over `TIMES` as many values, and over `SMALL`.
+    """
+    with torch.device("meta"):  # shapes alone
+        wanted = sum(t.numel() for t in construct(architecture).state_dict().values())
+    if wanted > max(TIMES * held, SMALL):
+        raise CheckpointError(
+            f"the network that config.json describes has {wanted:,} values and the file holds "
+            f"{held:,}; config.json does not fit its weights",
+            code="shape",
+        )
 
 
 def foreign_body(architecture: Mapping[str, Any]) -> nn.Module:

@@ -13,6 +13,9 @@ from ...data.errors import CheckpointError
 from .ask import Ask
 from .found import IMAGENET
 
+LONGEST = 1024
+"""The longest side of an image that a config may ask for; a caller may ask for any."""
+
 
 def timm_images(
     words: Mapping[str, Any], channels: int, ask: Ask, assumed: list[str]
@@ -22,7 +25,7 @@ def timm_images(
     if ask.image:
         sides = ask.image
     elif isinstance(size, list | tuple) and len(size) == 3:
-        sides = (int(size[1]), int(size[2]))
+        sides = _bounded(int(size[1]), int(size[2]), "timm")
     else:
         sides = 224, 224
         assumed.append("images are 224 x 224; nothing says otherwise")
@@ -44,11 +47,21 @@ def image_shape(config: Any, processor: Any, ask: Ask, assumed: list[str]) -> tu
         edge = size.get("shortest_edge")
         size = (size.get("height", edge), size.get("width", edge))
     sides = size if isinstance(size, list | tuple) else (size, size)
-    whole = [s for s in sides if isinstance(s, int) and 1 <= s <= 4096]
+    whole = [s for s in sides if isinstance(s, int) and s >= 1]
     if len(whole) == len(sides) == 2:
-        return channels, whole[0], whole[1]
+        return channels, *_bounded(whole[0], whole[1], "transformers")
     assumed.append("images are 224 x 224; neither config.json nor a processor says otherwise")
     return channels, 224, 224
+
+
+def _bounded(height: int, width: int, library: str) -> tuple[int, int]:
+    if not 1 <= min(height, width) <= max(height, width) <= LONGEST:
+        raise CheckpointError(
+            f"the config says that images are {height} x {width}; from 1 to {LONGEST} a side is "
+            f"taken from a file; say the size yourself with image=N in --arch {library}…",
+            code="image-shape",
+        )
+    return height, width
 
 
 def statistics(

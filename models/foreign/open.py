@@ -15,6 +15,7 @@ from .config import plain_config, timm_name
 from .found import Found
 from .guess import guess
 from .hub import (
+    affordable,
     code_of,
     construct,
     last_linear,
@@ -90,6 +91,7 @@ def _transformers(raw: RawCheckpoint, tensors: Mapping[str, Tensor], ask: Ask) -
         "head": "",
         "pool": "head",
     }
+    affordable(architecture, sum(t.numel() for t in tensors.values()))
     network = construct(architecture)
     if classifies:
         architecture["head"] = last_linear(network)

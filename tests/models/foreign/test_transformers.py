@@ -282,3 +282,40 @@ def test_a_missing_weight_stays_random_where_that_is_allowed(tmp_path: Path) -> 
     assert encoder.strip_report is not None
     assert len(encoder.load_report.missing) == 1
     assert encoder.strip_report.equals_head_input
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"hidden_size": 20_000}, "the file holds"),
+        ({"intermediate_size": 60_000, "num_hidden_layers": 900}, "the file holds"),
+        ({"num_hidden_layers": 3_000_000}, "at most 1000"),
+        ({"hidden_size": 2_000_000}, "at most 65536"),
+        ({"image_size": 4096, "patch_size": 4}, "the file holds"),
+    ],
+)
+def test_sizes_in_a_config_take_no_memory(
+    words: dict[str, int], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from metaprobe.models.foreign import hub
+    from metaprobe.models.foreign import open as opening
+
+    made("vit", tmp_path / "vit", classes=3)
+    largest = 0
+
+    def measured(architecture: dict[str, Any]) -> Any:
+        nonlocal largest
+        network = hub.construct(architecture)
+        largest = max(largest, *(p.numel() for p in network.parameters()))
+        return network
+
+    monkeypatch.setattr(opening, "construct", measured)
+    with pytest.raises(CheckpointError, match=said):
+        load_encoder(change(tmp_path / "vit", **words))
+    assert largest == 0
+
+
+def test_a_longer_image_than_an_encoder_takes_is_refused(tmp_path: Path) -> None:
+    made("resnet", tmp_path / "resnet", classes=3)
+    with pytest.raises(CheckpointError, match="4096 x 4096"):
+        load_encoder(change(tmp_path / "resnet", image_size=4096))
