@@ -46,6 +46,10 @@ def assemble(
                 tensor = tensor[-1].clone()
             body[f"{place}.{leaf}"] = tensor
             names[f"{place}.{leaf}"] = layer.full(leaf)
+    if layers.by_numbers:
+        assumed.append(
+            "layers stand in the file in another order than their numbers; the numbers are followed"
+        )
     if any(t.ndim == 2 for n in layers.norms for t in n.tensors.values()):
         assumed.append(
             "norms hold a row for each inner step; the last step's is used throughout, as when "

@@ -53,6 +53,8 @@ class Structure:
         linears: Weights of two dimensions.
         rest: All other layers.
         twins: Names of layers that repeat another.
+        by_numbers: Whether the file's own order contradicts the numbers in its names, which
+            are then believed.
     """
 
     convolutions: tuple[Layer, ...]
@@ -60,6 +62,7 @@ class Structure:
     linears: tuple[Layer, ...]
     rest: tuple[Layer, ...]
     twins: tuple[str, ...]
+    by_numbers: bool = False
 
 
 def structure(tensors: Mapping[str, Tensor], *, ordered: bool) -> Structure:
@@ -67,8 +70,9 @@ def structure(tensors: Mapping[str, Tensor], *, ordered: bool) -> Structure:
 
     Args:
         tensors: By name.
-        ordered: Whether the order of the names is that of the layers; it is in what
-            `torch.save` wrote, and not in a safetensors file.
+        ordered: Whether the order of the names may be that of the layers: it is in what
+            `torch.save` wrote of a network, and not in a safetensors file, nor in a dictionary
+            that was sorted. Numbers that run backwards show that it is not.
 
     Raises:
         CheckpointError: If neither the file nor the names say in which order layers come.
@@ -84,12 +88,14 @@ def structure(tensors: Mapping[str, Tensor], *, ordered: bool) -> Structure:
         twins += [n.name for n in norms if _parent(n.name) in parents]
         norms = [n for n in norms if _parent(n.name) not in parents]
     linears, more = _without_twins(kinds["linear"])
+    kept = ordered and _numbers_ascend(convolutions) and _numbers_ascend(norms)
     return Structure(
-        convolutions=_in_order(convolutions, ordered),
-        norms=_in_order(norms, ordered),
+        convolutions=_in_order(convolutions, kept),
+        norms=_in_order(norms, kept),
         linears=tuple(linears),
         rest=tuple(kinds["rest"]),
         twins=(*twins, *more),
+        by_numbers=ordered and not kept,
     )
 
 
@@ -145,15 +151,30 @@ def _parent(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _in_order(layers: Sequence[Layer], ordered: bool) -> tuple[Layer, ...]:
-    by_name = sorted(layers, key=lambda layer: natural(layer.name))
-    if ordered:
+def _numbers_ascend(layers: Sequence[Layer]) -> bool:
+    """Whether layers whose names differ in numbers alone come in the order of these."""
+    last: dict[str, str] = {}
+    for layer in layers:
+        before = last.get(frame := _frame(layer.name))
+        if before is not None and natural(before) > natural(layer.name):
+            return False
+        last[frame] = layer.name
+    return True
+
+
+def _frame(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
+
+
+def _in_order(layers: Sequence[Layer], kept: bool) -> tuple[Layer, ...]:
+    """As in the file where its order is kept, else by the numbers in the names."""
+    if kept:
         return tuple(layers)
-    frames = {re.sub(r"\d+", "#", layer.name.split(".")[0]) for layer in layers}
+    frames = {_frame(layer.name.split(".")[0]) for layer in layers}
     if len(layers) > 1 and all("#" not in frame for frame in frames) and len(frames) > 2:
         raise CheckpointError(
             f"layers {layers[0].name!r}, {layers[1].name!r}, … have no numbers in their names, and "
-            "a safetensors file does not keep their order; give the file that torch.save wrote",
+            "the file's order is not theirs; give the file that torch.save wrote of the network",
             code="layer-order",
         )
-    return tuple(by_name)
+    return tuple(sorted(layers, key=lambda layer: natural(layer.name)))
