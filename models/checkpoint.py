@@ -118,7 +118,7 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
                 f"{' and '.join(map(str, DTYPES))} are allowed",
                 code="dtype",
             )
-    refuse_non_finite(tensors, str(path))
+    refuse_unusable(tensors, str(path))
     return Checkpoint(path.stem, str(path), hashlib.sha256(raw).hexdigest(), tensors, metadata)
 
 
@@ -136,13 +136,13 @@ def write_checkpoint(
         CheckpointError: If a tensor holds a value that is not finite.
         MetaprobeError: If it cannot be written.
     """
-    refuse_non_finite(tensors, str(path))
+    refuse_unusable(tensors, str(path))
     words = {k: json.dumps(v, sort_keys=True) for k, v in metadata.items()}
     write_whole(path, encode(tensors, {"metaprobe.format": FORMAT, **words}))
 
 
-def refuse_non_finite(tensors: Mapping[str, Tensor], where: str) -> None:
-    """Stop at the first tensor that holds NaN or infinity.
+def refuse_unusable(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Stop at the first tensor that holds NaN or infinity, or a variance below zero.
 
     Raises:
         CheckpointError: Naming the tensor and how many values.
@@ -154,6 +154,13 @@ def refuse_non_finite(tensors: Mapping[str, Tensor], where: str) -> None:
                 f"tensor {name!r} of {where!r} holds {bad} values that are NaN or infinite; "
                 "nothing measured from it would mean anything",
                 code="not-finite",
+            )
+        below = int((tensor < 0).sum()) if name.endswith("running_var") else 0
+        if below:
+            raise CheckpointError(
+                f"tensor {name!r} of {where!r} holds {below} variances below zero, whose root is "
+                "no number; nothing measured from it would mean anything",
+                code="negative-variance",
             )
 
 

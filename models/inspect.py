@@ -185,8 +185,11 @@ def _rates(raw: RawCheckpoint, encoder: Encoder | None) -> str | None:
 def _rows(raw: RawCheckpoint, encoder: Encoder | None) -> tuple[Row, ...]:
     parts = _parts(raw, encoder)
     kept = split_rates(raw.repaired)[0]
-    network = {
-        n for n, new in raw.repair.names.items() if new in kept and not n.startswith("rates.")
+    norms = {n.rpartition(".")[0] for n in raw.tensors if n.endswith("running_mean")}
+    weights = {
+        n
+        for n, new in raw.repair.names.items()
+        if new in kept and not n.startswith("rates.") and n.rpartition(".")[0] not in norms
     }
     return tuple(
         Row(
@@ -196,7 +199,7 @@ def _rows(raw: RawCheckpoint, encoder: Encoder | None) -> tuple[Row, ...]:
             values=tensor.numel(),
             bytes=tensor.nbytes,
             part=parts.get(name, ""),
-            notes=tuple(_notes(name, tensor, name in network)),
+            notes=tuple(_notes(name, tensor, name in weights)),
         )
         for name, tensor in sorted(raw.tensors.items(), key=lambda item: natural(item[0]))
     )
@@ -237,7 +240,7 @@ def _of_head(name: str, encoder: Encoder) -> bool:
 
 
 def _notes(name: str, tensor: Tensor, weighs: bool) -> list[str]:
-    """What is wrong with one tensor; rates may be alike, weights may not."""
+    """What is wrong with one tensor; rates and norms' rows may be alike, weights may not."""
     if not tensor.is_floating_point() or not tensor.numel():
         return []
     wide = tensor.float()

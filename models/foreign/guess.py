@@ -40,9 +40,11 @@ def guess(tensors: Mapping[str, Tensor], ask: Ask, *, ordered: bool, where: str)
     layers = structure(plain_names(tensors), ordered=ordered)
     family = family_of(layers)
     if family is None or ask.name not in ("", family):
+        lost = len(layers.norms) > len(layers.convolutions) > 0
         raise CheckpointError(
             f"{where!r} fits {'no built-in architecture' if family is None else family}"
-            f"{f', not {ask.name}' if ask.name else ''} ({described(layers)}); for another network "
+            f"{f', not {ask.name}' if ask.name else ''} ({described(layers)}"
+            f"{', so a convolution seems to be missing' if lost else ''}); for another network "
             "say --arch timm/NAME, torchvision/NAME or package.module:factory",
             code="unknown-architecture",
         )
@@ -111,7 +113,7 @@ def _candidates(
     if family == "conv4":
         base |= {
             "filters": shapes[0][0],
-            "bias": "bias" in layers.convolutions[0].tensors,
+            "bias": any("bias" in c.tensors for c in layers.convolutions),
             "affine": any("weight" in n.tensors for n in layers.norms),
             "slope": float(fixed.get("slope", 0.0)),
         }

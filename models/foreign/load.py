@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..build import build_body
-from ..checkpoint import Checkpoint, refuse_non_finite
+from ..checkpoint import Checkpoint, refuse_unusable
 from ..encoder import Encoder
 from ..load_body import LoadReport
 from ..norms import default_norm
@@ -41,7 +41,7 @@ def load_foreign(
     ask = parse(arch)
     raw = read_raw(path, state_key)
     network, rates = split_rates(raw.repaired)
-    refuse_non_finite(raw.tensors, raw.path)
+    refuse_unusable(raw.tensors, raw.path)
     network, cast = _as_float32(network)
     found = identify(raw, network, ask, trust_code=trust_code)
     plain = build_body(found.architecture)

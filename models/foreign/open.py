@@ -253,6 +253,7 @@ def _split(
 
 
 def with_counters(found: Found, body: nn.Module) -> dict[str, Tensor]:
-    """The body's tensors; counters of batches, which old files lack and nothing reads, at 0."""
+    """The body's tensors; counters of batches at 0: nothing reads them, old files lack them, and
+    averaged networks hold fractions of them."""
     counters = {n: t for n, t in body.state_dict().items() if n.endswith(COUNTER)}
-    return {**{n: torch.zeros_like(t) for n, t in counters.items()}, **found.body}
+    return {**found.body, **{n: torch.zeros_like(t) for n, t in counters.items()}}

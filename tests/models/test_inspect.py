@@ -62,6 +62,11 @@ def test_what_is_wrong_with_a_tensor_is_said_beside_it(tmp_path: Path) -> None:
     assert found.refusal is not None
 
 
+def test_a_row_of_a_norm_for_each_step_is_no_filter(tmp_path: Path) -> None:
+    torch.save(of.seeded(of.MAMLpp, per_step=True).state_dict(), tmp_path / "mamlpp.pt")
+    assert inspect(tmp_path / "mamlpp.pt").unhealthy == ()
+
+
 def test_a_sound_file_has_nothing_wrong_and_its_json_is_whole(tmp_path: Path) -> None:
     found = inspect("maml-glyphs-s0")
     assert found.unhealthy == ()

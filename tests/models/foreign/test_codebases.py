@@ -139,6 +139,11 @@ def test_a_wrong_architecture_is_refused_with_what_was_seen(tmp_path: Path) -> N
     path = saved(of.seeded(of.LibFewShot), tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match=r"fits conv4, not resnet12 \(4 convolutions"):
         load_encoder(path, arch="resnet12")
+    lost = of.seeded(of.LibFewShot).state_dict()
+    del lost["emb_func.layer3.0.weight"]
+    torch.save(lost, tmp_path / "lost.pt")
+    with pytest.raises(CheckpointError, match=r"4 norms.*so a convolution seems to be missing"):
+        load_encoder(tmp_path / "lost.pt", arch="conv4")
     torch.save({"lstm.weight_ih_l0": torch.ones(4, 3)}, tmp_path / "lstm.pt")
     with pytest.raises(CheckpointError, match="fits no built-in architecture"):
         load_encoder(tmp_path / "lstm.pt")
@@ -167,6 +172,38 @@ def test_half_precision_is_widened_and_wrappers_prefixes_are_shown(tmp_path: Pat
     assert report is not None
     assert report.prefix == "module."
     assert report.cast == sum(t.is_floating_point() for t in network.state_dict().values())
+
+
+def test_an_averaged_network_loads_though_its_counters_are_no_whole_numbers(tmp_path: Path) -> None:
+    network = of.seeded(of.LibFewShot)
+    state = network.state_dict()
+    averaged = {n: t * 1.5 if n.endswith("num_batches_tracked") else t for n, t in state.items()}
+    assert averaged["emb_func.layer1.1.num_batches_tracked"].is_floating_point()
+    torch.save(averaged, tmp_path / "average.pt")
+    same_features(load_encoder(tmp_path / "average.pt"), network)
+
+
+def test_a_variance_below_zero_is_refused_by_name(tmp_path: Path) -> None:
+    state = of.seeded(of.LibFewShot).state_dict()
+    state["emb_func.layer2.1.running_var"][3] = -0.5
+    torch.save(state, tmp_path / "below.pt")
+    with pytest.raises(CheckpointError, match=r"layer2\.1\.running_var.* 1 variances") as refused:
+        load_encoder(tmp_path / "below.pt")
+    assert refused.value.code == "negative-variance"
+
+
+@pytest.mark.parametrize("build", [of.LibFewShot, of.ResNet12])
+def test_r15_no_weight_that_a_file_lacks_is_drawn_in_silence(tmp_path: Path, build: Any) -> None:
+    state = dict(of.seeded(build).state_dict())
+    arch = "conv4" if build is of.LibFewShot else "resnet12"
+    head = ("classifier", "fc.")
+    body = [n for n in state if not (n.endswith("num_batches_tracked") or n.startswith(head))]
+    assert len(body) > 20
+    for name in body:
+        less = {n: t for n, t in state.items() if n != name}
+        torch.save(less, tmp_path / "less.pt")
+        with pytest.raises(CheckpointError):
+            load_encoder(tmp_path / "less.pt", arch=arch)
 
 
 def test_a_weight_that_is_not_a_number_is_named(tmp_path: Path) -> None:
