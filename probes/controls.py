@@ -8,7 +8,7 @@
     The inner loop sees the support of another episode's task.
 
 Directions and labels depend on the episode's own rows, and are the same in whatever list it is.
-The third task depends on the whole list, and not on the block that the episode is measured in.
+Which is the third task, `other_tasks.py` says.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.episodes import EpisodeList
-from ..data.errors import ProbeError
 from ..models.forward import Params
 
 Control = Literal["random direction", "shuffled labels", "third task"]
@@ -53,48 +51,6 @@ def dealt_labels(labels: Tensor, episodes: EpisodeList) -> Tensor:
             order = rng.permutation(len(own))
         dealt.append(own[torch.from_numpy(order)])
     return torch.stack(dealt)
-
-
-def other_supports(block: EpisodeList, episodes: EpisodeList) -> NDArray[np.int64]:
-    """For each episode of a block, the support of another's T `(E, W, K)`.
-
-    It is that of the next episode, in the whole list, whose classes are apart from the
-    episode's own T and T′; of the one that shares fewest where all share some.
-
-    Args:
-        block: Some of the episodes.
-        episodes: All of them, in which the other task is sought.
-
-    Raises:
-        ProbeError: If there is one episode alone, or the block is not of these episodes.
-    """
-    many = len(episodes)
-    if many < 2:
-        raise ProbeError(
-            "a third task asked of one episode alone; ask for two episodes or more",
-            code="third-task",
-        )
-    same = episodes.fingerprints[0] == episodes.fingerprints[1]
-    place = {_rows(episodes, e): e for e in reversed(range(many))}
-    chosen = []
-    for b in range(len(block)):
-        e = place.get(_rows(block, b))
-        if e is None:
-            raise ProbeError(
-                f"episode {b} of the block is none of the {many} episodes; cut the block from them",
-                code="third-task",
-            )
-        own = set(block.on.classes[b]) | (set(block.off.classes[b]) if same else set())
-        others = [(e + ahead) % many for ahead in range(1, many)]
-        chosen.append(min(others, key=lambda o: len(own & set(episodes.on.classes[o]))))
-    return episodes.on.support[chosen]
-
-
-def _rows(episodes: EpisodeList, e: int) -> bytes:
-    """One episode as bytes, to find it by."""
-    on, off = episodes.on, episodes.off
-    parts = (on.support, on.query, on.gallery, off.support, off.query, off.gallery)
-    return b"".join(part[e].tobytes() for part in parts)
 
 
 def _entropy(episodes: EpisodeList, e: int) -> int:

@@ -23,7 +23,8 @@ from ..models.forward import CHUNK
 from ..models.heads import HeadStart
 from ..models.norms import NormMode
 from ..models.rules import Rule
-from .controls import Control, other_supports
+from .controls import Control
+from .other_tasks import other_tasks
 
 BLOCK = 20
 """Episodes an entry of the store."""
@@ -79,7 +80,8 @@ class Measurement:
     def fitted(self, block: EpisodeList) -> NDArray[np.int64]:
         """The support `(E, W, K)` that the inner loop sees."""
         if self.control == "third task":
-            return other_supports(block, self.episodes)
+            third = other_tasks(block, self.episodes, 1)[:, 0]
+            return self.episodes.on.support[third]
         return block.on.support
 
     def key(self, block: EpisodeList, moment: Moment) -> dict[str, object]:

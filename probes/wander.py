@@ -6,6 +6,8 @@ episode's T′ is asked before the first task and after every one.
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,8 +23,9 @@ from ..models.threads import one_thread
 from .cells import ProbeSettings, classify
 from .extract import Measurement
 from .kept import Arrays, kept
+from .other_tasks import other_tasks, places
 
-CODE = 1
+CODE = 2
 """Raised whenever the same key would give other numbers."""
 
 
@@ -35,8 +38,7 @@ def wander(
 ) -> tuple[Arrays, int]:
     """Walk through tasks with every episode of a block.
 
-    The first task is the episode's own T; the others are those T of the block whose classes
-    are apart from its T′ (or share fewest), in order. The body goes on from where it was; each
+    The first task is the episode's own T, the others are `other_tasks`. The body goes on from where it was; each
     task begins with a head of its own, as an inner loop does.
 
     Args:
@@ -49,19 +51,20 @@ def wander(
     Returns:
         ``bits`` ``(E, N + 1, W * Q)`` of T′; then 1 if they had to be computed, else 0.
     """
+    walk = itinerary(block, measurement.episodes, tasks)
+    shown = measurement.episodes.on.support[walk]
     key = {
         **measurement.key(block, "adapted"),
         "what": "wandering",
         "code": CODE,
-        "tasks": tasks,
+        "tasks": hashlib.sha256(shown.tobytes()).hexdigest(),
         "probe": [probe.name, probe.k, probe.metric, probe.weights],
     }
-    ways = itinerary(block, tasks)
 
     def compute() -> Arrays:
         with one_thread():
             parts = [
-                _chunk(measurement, block, slice(i, i + CHUNK), ways[i : i + CHUNK], probe)
+                _chunk(measurement, block, slice(i, i + CHUNK), shown[i : i + CHUNK], probe)
                 for i in range(0, len(block), CHUNK)
             ]
         return {"bits": np.concatenate(parts)}
@@ -69,24 +72,17 @@ def wander(
     return kept(key, len(block), store, compute)
 
 
-def itinerary(block: EpisodeList, tasks: int) -> NDArray[np.int64]:
-    """``(E, N)``: which episodes' T each episode walks through, its own first."""
-    many = len(block)
-    same = block.fingerprints[0] == block.fingerprints[1]
-    rows = []
-    for e in range(many):
-        asked = set(block.off.classes[e]) if same else set()
-        others = [(e + ahead) % many for ahead in range(1, many)] or [e]
-        others.sort(key=lambda o: len(asked & set(block.on.classes[o])))
-        rows.append([e, *(others[i % len(others)] for i in range(tasks - 1))])
-    return np.array(rows, dtype=np.int64)
+def itinerary(block: EpisodeList, episodes: EpisodeList, tasks: int) -> NDArray[np.int64]:
+    """``(E, N)``: which episodes' T each episode of a block walks through, its own first."""
+    own = places(block, episodes)[:, None]
+    return np.concatenate([own, other_tasks(block, episodes, tasks - 1)], axis=1)
 
 
 def _chunk(
     measurement: Measurement,
     block: EpisodeList,
     which: slice,
-    ways: NDArray[np.int64],
+    shown: NDArray[np.int64],
     probe: ProbeSettings,
 ) -> NDArray[np.bool_]:
     way, shot, query = block.on.shape
@@ -104,9 +100,9 @@ def _chunk(
     labels = label_tensor(len(episodes), way, shot).to(device)
     params = stack({n: p.to(device) for n, p in encoder.params.items()}, len(episodes))
     bits = []
-    for task in range(ways.shape[1] + 1):
+    for task in range(shown.shape[1] + 1):
         if task:
-            support = image_tensor(measurement.data, block.on.support[ways[:, task - 1]])
+            support = image_tensor(measurement.data, shown[:, task - 1])
             support = support.to(device)
             with torch.no_grad():
                 now = features(params, support)

@@ -41,7 +41,7 @@ def run(context: Context) -> Section:
         finding=f"{verdict}: after {TASKS} tasks {said(last)}, after one {said(effects[1])}.",
         notes=(
             "T′ is asked against meta-init on the same queries. The tasks are those T of the same "
-            "episodes whose classes are apart from T′, or share fewest with it; each begins with a "
+            "episodes whose classes are apart from T and T′, or share fewest; each begins with a "
             "head of its own.",
         ),
         episodes=len(bits),
