@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ...data.errors import CheckpointError
 from .ask import Ask
 from .codebases import Codebase
 from .family import places
-from .found import IMAGENET, Found
+from .found import Found
+from .images import statistics
 from .structure import Layer, Structure
 
 
@@ -72,44 +72,21 @@ def assemble(
         if layer is not head and layer.name not in twins and layer.full(leaf) not in known
     )
     side = ask.image or (chosen.side, chosen.side)
+    channels = architecture["channels"]
+    colour = channels == 3 and bool(architecture.get("wide_stem"))
+    normalisation = statistics(None, ask, channels, assumed, colour=colour)
     return Found(
-        architecture={**architecture, **_statistics(architecture, ask, assumed)},
+        architecture={**architecture, **normalisation},
         body=body,
         head=stored,
         names=names,
         unexpected=unexpected,
-        shape=(architecture["channels"], *side),
+        shape=(channels, *side),
         evidence=tuple(_evidence(family, layers, head, codebase, architecture)),
         assumed=tuple(assumed),
         norm=codebase.norm if codebase else None,
         head_name=head.name if head else "",
     )
-
-
-def _statistics(
-    architecture: Mapping[str, Any], ask: Ask, assumed: list[str]
-) -> dict[str, list[float]]:
-    """Mean and spread to take off the images first, and what was assumed of them."""
-    said = ask.settings.get("normalise")
-    if said not in (None, "imagenet", "none"):
-        raise CheckpointError(
-            f"normalise={said!r} is unknown; say normalise=imagenet or normalise=none", code="arch"
-        )
-    colour = architecture["channels"] == 3
-    if said == "imagenet" or (said is None and colour and architecture.get("wide_stem")):
-        if not colour:
-            raise CheckpointError(
-                f"normalise=imagenet needs 3 channels; this network takes {architecture['channels']}",
-                code="arch",
-            )
-        if said is None:
-            assumed.append(
-                "ImageNet's mean and spread are taken off the images; the file says none"
-            )
-        return {k: list(v) for k, v in IMAGENET.items()}
-    if said is None:
-        assumed.append("images enter in [0, 1]; the file names no mean or spread")
-    return {}
 
 
 def _assumed(

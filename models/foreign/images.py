@@ -1,4 +1,4 @@
-"""The images a library's network takes: their shape, and the mean and spread taken off first.
+"""The images a network takes: their shape, and the mean and spread taken off first.
 
 Each comes from the caller, else from the checkpoint's own config, else from a default that is
 added to ``assumed``, sentence by sentence.
@@ -65,12 +65,24 @@ def _bounded(height: int, width: int, library: str) -> tuple[int, int]:
 
 
 def statistics(
-    processor: Any, ask: Ask, channels: int, assumed: list[str]
+    processor: Any, ask: Ask, channels: int, assumed: list[str], *, colour: bool = False
 ) -> dict[str, list[float]]:
-    """Mean and spread that the checkpoint's own processor takes off."""
+    """Mean and spread to take off the images first, `C` values each; empty for none.
+
+    Args:
+        processor: What the checkpoint's own preprocessing says, as transformers names it.
+        ask: What the caller says, which comes first.
+        channels: Channels `C` of an image.
+        assumed: Gains a sentence where neither says.
+        colour: Whether ImageNet's are then assumed.
+
+    Raises:
+        CheckpointError: If the caller asks for what is unknown, or needs 3 channels.
+    """
+    imagenet = {k: list(v) for k, v in IMAGENET.items()}
     said = ask.settings.get("normalise")
     if said == "imagenet" and channels == 3:
-        return {k: list(v) for k, v in IMAGENET.items()}
+        return imagenet
     if said == "none":
         return {}
     if said is not None:
@@ -91,5 +103,8 @@ def statistics(
             )
             averages = [[sum(v) / len(v)] * channels for v in both]
             return {"mean": averages[0], "std": averages[1]}
+    if colour:
+        assumed.append("ImageNet's mean and spread are taken off the images; the file says none")
+        return imagenet
     assumed.append("images enter in [0, 1]; the checkpoint names no mean or spread")
     return {}
