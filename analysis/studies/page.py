@@ -8,41 +8,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from ...data.files import write_whole
+from ..pages import environment, style_sheet
 from .study import Study
 from .words import RULES, WORDS
 from .writing import claim_interval, claim_published, number
 
-FOLDER = Path(__file__).resolve().parent.parent
-
 
 def studies_html(studies: Sequence[Study]) -> str:
     """The page as text; nothing in it leads outside."""
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["interval"] = claim_interval
-    environment.filters["published"] = claim_published
     claims = [c for s in studies for c in s.claims]
     counts = ", ".join(
         f"{sum(c.verdict == v for c in claims)} {v.lower()}"
         for v in ("SUPPORTED", "REFUTED", "NOT SHOWN")
     )
     many = f"{len(studies)} papers" if len(studies) > 1 else "one paper"
-    return environment.get_template("study.html").render(
-        title="Claims, re-run" if len(studies) > 1 else studies[0].title,
-        lead=f"{len(claims)} claims of {many}: {counts}.",
-        css=Markup((FOLDER / "report.css").read_text(encoding="utf-8")),
-        studies=[_plain(study) for study in studies],
-        words=WORDS,
-        rules=RULES,
+    return (
+        environment()
+        .get_template("study.html")
+        .render(
+            title="Claims, re-run" if len(studies) > 1 else studies[0].title,
+            lead=f"{len(claims)} claims of {many}: {counts}.",
+            css=style_sheet(),
+            interval=claim_interval,
+            published=claim_published,
+            studies=[_plain(study) for study in studies],
+            words=WORDS,
+            rules=RULES,
+        )
     )
 
 
