@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -22,198 +23,20 @@ from metaprobe.analysis.studies.collins2022.examples import BASE
 
 INF = math.inf
 # d, α, ρ_E, ρ_H, p_H, R, r_E, r_H, σ, n_tr, n_te; a, b, E(NAL), E(MAML), G, Δ
+# fmt: off
 ORACLE = [
-    (
-        10,
-        1,
-        0.9,
-        0.1,
-        0.5,
-        2,
-        0.5,
-        0.5,
-        0.1,
-        200,
-        200,
-        0.10000,
-        0.62278,
-        0.074382,
-        0.038812,
-        1.91646,
-        0.035570,
-    ),
-    (
-        10,
-        1,
-        0.9,
-        0.1,
-        0.5,
-        2,
-        0.5,
-        0.5,
-        0.1,
-        20,
-        20,
-        0.10000,
-        0.16592,
-        0.101899,
-        0.099763,
-        1.02141,
-        0.002136,
-    ),
-    (
-        10,
-        1,
-        0.9,
-        0.9,
-        0.5,
-        2,
-        0.5,
-        0.5,
-        0.1,
-        200,
-        200,
-        0.50000,
-        0.50000,
-        0.030887,
-        0.030887,
-        1.00000,
-        0.000000,
-    ),
-    (
-        10,
-        1,
-        0.9,
-        0.1,
-        0.5,
-        0,
-        0.5,
-        0.5,
-        0.1,
-        200,
-        200,
-        0.10000,
-        0.62278,
-        0.008237,
-        0.008237,
-        1.00000,
-        0.000000,
-    ),
-    (
-        10,
-        1,
-        0.9,
-        0.1,
-        0.5,
-        2,
-        0.5,
-        4,
-        0.1,
-        200,
-        200,
-        0.10000,
-        0.62278,
-        0.393536,
-        0.357966,
-        1.09937,
-        0.035570,
-    ),
-    (
-        10,
-        1,
-        1,
-        0.05,
-        0.5,
-        2,
-        0.5,
-        0.2,
-        0.1,
-        1000,
-        1000,
-        0.04762,
-        0.80401,
-        0.042120,
-        0.010008,
-        4.20861,
-        0.032112,
-    ),
-    (
-        10,
-        1,
-        0.9,
-        0.1,
-        0.1,
-        2,
-        0.5,
-        0.3,
-        0,
-        200,
-        200,
-        0.01220,
-        0.15501,
-        0.021719,
-        0.019586,
-        1.10890,
-        0.002133,
-    ),
-    (
-        10,
-        0.5,
-        1,
-        0.2,
-        0.5,
-        1,
-        0.3,
-        0.3,
-        0.5,
-        50,
-        50,
-        0.16667,
-        0.34751,
-        0.044087,
-        0.040265,
-        1.09492,
-        0.003822,
-    ),
-    (
-        10,
-        1,
-        0.9,
-        0.1,
-        0.5,
-        2,
-        0.5,
-        0.5,
-        0.1,
-        50,
-        400,
-        0.10000,
-        0.32410,
-        0.072854,
-        0.046999,
-        1.55013,
-        0.025855,
-    ),
-    (
-        10,
-        -0.5,
-        0.9,
-        0.1,
-        0.5,
-        2,
-        0.5,
-        0.5,
-        0.1,
-        100,
-        100,
-        0.10000,
-        0.05452,
-        0.234910,
-        0.230727,
-        1.01813,
-        0.004183,
-    ),
+    (10, 1, 0.9, 0.1, 0.5, 2, 0.5, 0.5, 0.1, 200, 200, 0.10000, 0.62278, 0.074382, 0.038812, 1.91646, 0.035570),
+    (10, 1, 0.9, 0.1, 0.5, 2, 0.5, 0.5, 0.1, 20, 20, 0.10000, 0.16592, 0.101899, 0.099763, 1.02141, 0.002136),
+    (10, 1, 0.9, 0.9, 0.5, 2, 0.5, 0.5, 0.1, 200, 200, 0.50000, 0.50000, 0.030887, 0.030887, 1.00000, 0.000000),
+    (10, 1, 0.9, 0.1, 0.5, 0, 0.5, 0.5, 0.1, 200, 200, 0.10000, 0.62278, 0.008237, 0.008237, 1.00000, 0.000000),
+    (10, 1, 0.9, 0.1, 0.5, 2, 0.5, 4, 0.1, 200, 200, 0.10000, 0.62278, 0.393536, 0.357966, 1.09937, 0.035570),
+    (10, 1, 1, 0.05, 0.5, 2, 0.5, 0.2, 0.1, 1000, 1000, 0.04762, 0.80401, 0.042120, 0.010008, 4.20861, 0.032112),
+    (10, 1, 0.9, 0.1, 0.1, 2, 0.5, 0.3, 0, 200, 200, 0.01220, 0.15501, 0.021719, 0.019586, 1.10890, 0.002133),
+    (10, 0.5, 1, 0.2, 0.5, 1, 0.3, 0.3, 0.5, 50, 50, 0.16667, 0.34751, 0.044087, 0.040265, 1.09492, 0.003822),
+    (10, 1, 0.9, 0.1, 0.5, 2, 0.5, 0.5, 0.1, 50, 400, 0.10000, 0.32410, 0.072854, 0.046999, 1.55013, 0.025855),
+    (10, -0.5, 0.9, 0.1, 0.5, 2, 0.5, 0.5, 0.1, 100, 100, 0.10000, 0.05452, 0.234910, 0.230727, 1.01813, 0.004183),
 ]
+# fmt: on
 CLEAN = replace(BASE, noise=0.0)
 
 
@@ -221,38 +44,27 @@ CLEAN = replace(BASE, noise=0.0)
 def test_the_closed_form_matches_the_reference_table(row: tuple[float, ...]) -> None:
     d, alpha, easy, hard, share, distance, r_easy, r_hard, noise, n_train, n_test = row[:11]
     a, b, nal, maml, quotient, difference = row[11:]
-    found = collins2022.positions(
-        dim=int(d), alpha=alpha, rho_easy=easy, rho_hard=hard, p_hard=share, n=n_train
-    )
+    land: dict[str, Any] = {
+        "dim": int(d),
+        "alpha": alpha,
+        "rho_easy": easy,
+        "rho_hard": hard,
+        "p_hard": share,
+    }
+    found = collins2022.positions(**land, n=n_train)
     assert found == pytest.approx((a, b), abs=1e-5)
-    risks = collins2022.excess_risks(
-        dim=int(d),
-        alpha=alpha,
-        rho_easy=easy,
-        rho_hard=hard,
-        p_hard=share,
-        distance=distance,
-        r_easy=r_easy,
-        r_hard=r_hard,
-        noise=noise,
-        n_train=n_train,
-        n_test=n_test,
-    )
+    tasks: dict[str, Any] = {
+        "distance": distance,
+        "r_easy": r_easy,
+        "r_hard": r_hard,
+        "noise": noise,
+    }
+    samples: dict[str, Any] = {"n_train": n_train, "n_test": n_test}
+    risks = collins2022.excess_risks(**land, **tasks, **samples)
     assert risks == pytest.approx((nal, maml), abs=1e-6)
     assert risks[0] - risks[1] == pytest.approx(difference, abs=1e-6)
-    assert collins2022.gain_ratio(
-        dim=int(d),
-        alpha=alpha,
-        rho_easy=easy,
-        rho_hard=hard,
-        p_hard=share,
-        distance=distance,
-        r_easy=r_easy,
-        r_hard=r_hard,
-        noise=noise,
-        n_train=n_train,
-        n_test=n_test,
-    ) == pytest.approx(quotient, abs=1e-5)
+    found_ratio = collins2022.gain_ratio(**land, **tasks, **samples)
+    assert found_ratio == pytest.approx(quotient, abs=1e-5)
 
 
 def test_the_panels_match_the_reference_values() -> None:
