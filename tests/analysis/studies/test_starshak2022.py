@@ -100,7 +100,9 @@ def test_the_family_of_claims_is_corrected_together() -> None:
 def test_rates_of_unresolved_blocks_refute_nothing(
     monkeypatch: pytest.MonkeyPatch, first: float, verdict: str
 ) -> None:
-    middle = dict(zip(claims_rates.PARTS, (first, -0.02, -0.02, -0.02, 0.04), strict=True))
+    middle: dict[str, float] = dict(
+        zip(claims_rates.PARTS, (first, -0.02, -0.02, -0.02, 0.04), strict=True)
+    )
     spread = (-0.004, 0.004, -0.002, 0.002, 0.001)
 
     def rates(run: int, part: str) -> tuple[float, float]:
