@@ -18,7 +18,7 @@ from ..data.keys import canonical_json
 from ..data.store import Store
 from ..models.encoder import Encoder, load_encoder
 from ..probes.cells import Gallery
-from ..probes.extract import Measurement, Moment
+from ..probes.measurement import Measurement, Moment
 from . import audit_parts as parts
 from .conclusions import conclude
 from .contrasts import Measured as OneOfSeveral

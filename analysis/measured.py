@@ -21,7 +21,8 @@ from ..probes.cells import (
     pixel_bits,
     shuffled_bits,
 )
-from ..probes.extract import BLOCK, Measurement, Moment, extract
+from ..probes.extract import extract
+from ..probes.measurement import BLOCK, Measurement, Moment
 from ..probes.phases import CellName
 
 HEADLINE = ProbeSettings()

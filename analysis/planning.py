@@ -23,7 +23,7 @@ from ..models.heads import HeadStart, default_head
 from ..models.norms import NormMode
 from ..models.rules import Rule, parse_rule
 from ..probes.cells import ProbeSettings
-from ..probes.extract import Measurement
+from ..probes.measurement import Measurement
 from .measured import HEADLINE, Progress
 from .verdicts import SESOI
 

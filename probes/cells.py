@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..data.episodes import EpisodeList
 from ..data.errors import ProbeError
-from .extract import BlockFeatures, Moment
+from .measurement import BlockFeatures, Moment
 from .neighbours import Metric, episode_neighbours
 from .phases import CELLS, CellName
 from .votes import Weights, class_mean, nil_vote, vote

@@ -19,7 +19,7 @@ from ..models.encoder import Encoder
 from ..models.norms import with_norm
 from ..models.tensors import image_tensor
 from ..models.threads import one_thread
-from .extract import CODE
+from .measurement import CODE
 
 SHARD = 2048
 """Images a shard of the store."""

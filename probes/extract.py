@@ -25,18 +25,7 @@ from ..models.norms import with_norm
 from ..models.tensors import image_tensor, label_tensor
 from ..models.threads import one_thread
 from .controls import dealt_labels, random_direction
-from .measurement import BLOCK, CODE, BlockFeatures, Measurement, Moment
-
-__all__ = [
-    "BLOCK",
-    "CODE",
-    "BlockFeatures",
-    "Measurement",
-    "Moment",
-    "compute",
-    "extract",
-    "gradient_reach",
-]
+from .measurement import BlockFeatures, Measurement, Moment
 
 
 def extract(

@@ -24,8 +24,8 @@ from ..models.norms import with_norm
 from ..models.tensors import image_tensor, label_tensor
 from ..models.threads import one_thread
 from .cells import ProbeSettings, classify
-from .extract import Measurement
 from .kept import Arrays, kept
+from .measurement import Measurement
 
 CODE = 1
 """Raised whenever the same key would give other numbers."""

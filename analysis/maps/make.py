@@ -16,7 +16,7 @@ from ...data.fit import fit_images
 from ...data.readers.options import ReadOptions
 from ...data.store import Store
 from ...models.encoder import Encoder, load_encoder
-from ...probes.extract import BLOCK
+from ...probes.measurement import BLOCK
 from ...probes.neighbours import Metric, nearest_neighbours
 from ...probes.rows import Floats
 from ..planning import AuditSettings, draw, pick_device, plan

@@ -22,7 +22,8 @@ from ...data.images import LabelledImages
 from ...data.store import Store
 from ...models.encoder import Encoder
 from ...probes.embed import embed, embedding_key
-from ...probes.extract import BLOCK, Measurement, extract
+from ...probes.extract import extract
+from ...probes.measurement import BLOCK, Measurement
 
 TaskName = Literal["", "T", "T′"]
 

@@ -19,8 +19,8 @@ from ...models.encoder import Encoder
 from ...models.layers import EMBEDDING, Tap, block_taps, parse_tap
 from ...models.threads import one_thread, wait_for_others
 from ...probes.cells import Bits
-from ...probes.extract import Measurement, Moment
 from ...probes.kept import Arrays
+from ...probes.measurement import Measurement, Moment
 from ...probes.phases import CellName
 from ...probes.trajectory import trajectory
 from .. import audit_parts as parts

@@ -18,7 +18,8 @@ from scipy import stats
 from ...data.datasets import open_dataset
 from ...data.episodes import EpisodeList, Tasks, draw_episodes
 from ...data.fit import fit_images
-from ...probes.extract import Measurement, extract
+from ...probes.extract import extract
+from ...probes.measurement import Measurement
 from ...probes.rows import Floats, Integers
 from ..readings import reading
 from .context import Context

@@ -16,7 +16,7 @@ from typing import get_args
 from ...models.encoder import Encoder
 from ...models.layers import block_taps
 from ...probes.controls import Control
-from ...probes.extract import Measurement
+from ...probes.measurement import Measurement
 from ..audit_parts import Effect, Effects
 from ..interventions import INTERVENTIONS, intervene, multiplied, zeroed
 from ..statistics.significance import holm

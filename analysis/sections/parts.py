@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...models.layers import block_taps
-from ...probes.extract import Measurement
+from ...probes.measurement import Measurement
 from ..interventions import restricted
 from .context import Context
 from .values import Line, Section, effect_line

@@ -10,7 +10,7 @@ from metaprobe.data.episodes import EpisodeList, draw_episodes
 from metaprobe.data.errors import ProbeError
 from metaprobe.data.synthetic import planted_images
 from metaprobe.probes.cells import Gallery, ProbeSettings, cell_bits, classify, shuffled_bits
-from metaprobe.probes.extract import BlockFeatures
+from metaprobe.probes.measurement import BlockFeatures
 from metaprobe.probes.phases import CELLS
 
 WAY, SHOT, QUERY, DIM = 5, 2, 6, 16

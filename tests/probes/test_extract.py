@@ -19,7 +19,8 @@ from metaprobe.models.norms import with_norm
 from metaprobe.models.rules import Rule
 from metaprobe.models.tensors import image_tensor
 from metaprobe.probes.embed import embed
-from metaprobe.probes.extract import BLOCK, Measurement, compute, extract
+from metaprobe.probes.extract import compute, extract
+from metaprobe.probes.measurement import BLOCK, Measurement
 
 
 @pytest.fixture(scope="module")

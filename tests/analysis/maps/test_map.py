@@ -17,7 +17,8 @@ from metaprobe.data.datasets import open_dataset
 from metaprobe.data.errors import MetaprobeError
 from metaprobe.data.store import Store
 from metaprobe.models.encoder import load_encoder
-from metaprobe.probes.extract import BLOCK, compute
+from metaprobe.probes.extract import compute
+from metaprobe.probes.measurement import BLOCK
 
 SMALL = {"query": 2, "layouts": ("pca",), "phases": True}
 

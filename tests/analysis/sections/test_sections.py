@@ -21,7 +21,7 @@ from metaprobe.data.errors import MetaprobeError
 from metaprobe.data.store import Store
 from metaprobe.models.encoder import Encoder, load_encoder
 from metaprobe.models.layers import EMBEDDING, UnknownLayer
-from metaprobe.probes.extract import BLOCK
+from metaprobe.probes.measurement import BLOCK
 
 from ..sample_audit import with_verdicts
 

@@ -33,7 +33,8 @@ from metaprobe.data.synthetic import planted_images
 from metaprobe.models.encoder import load_encoder
 from metaprobe.models.heads import HeadStart
 from metaprobe.probes.embed import embed
-from metaprobe.probes.extract import Measurement, compute
+from metaprobe.probes.extract import compute
+from metaprobe.probes.measurement import Measurement
 
 
 def grouped(scripts: int) -> LabelledImages:
