@@ -30,7 +30,9 @@ class StripReport:
         outputs: Width of the head: its number of classes.
         expected_dim: Width the head's weights take in.
         embedding_dim: Width `D` that the stripped network gives out.
-        equals_head_input: The embedding is, bit for bit, what the head receives.
+        equals_head_input: The embedding is, bit for bit, what the head receives. Of a library's
+            network it is asked whole, as the library builds it; where a head follows the body by
+            construction, as in ours, this shows no more than that the body repeats itself.
         constructions_agree: Two constructions from different random weights agree bit for bit.
         all_from_file: Every tensor of the body came from the file.
     """

@@ -50,8 +50,11 @@ def as_legacy(state: State, path: Path) -> None:
     torch.save(state, path, _use_new_zipfile_serialization=False)
 
 
-def wrapped(state: State, path: Path) -> None:
-    torch.save({f"_orig_mod.module.{n}": t for n, t in state.items()}, path)
+def wrapped(prefix: str) -> Callable[[State, Path], None]:
+    def write(state: State, path: Path) -> None:
+        torch.save({f"{prefix}{n}": t for n, t in state.items()}, path)
+
+    return write
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,6 @@ def wrapped(state: State, path: Path) -> None:
         ("params", nested("params"), "torch-zip"),
         ("teacher", nested("teacher"), "torch-zip"),
         ("encoder", nested("checkpoint", "encoder"), "torch-zip"),
-        ("wrapped", wrapped, "torch-zip"),
     ],
 )
 def test_every_format_of_file_is_audited(
@@ -77,8 +79,14 @@ def test_every_format_of_file_is_audited(
     write(state, tmp_path / f"net.{ending}")
     found = audited(tmp_path / f"net.{ending}")
     assert found.checkpoint.format == form
-    if write is wrapped:
-        assert found.checkpoint.load_report["prefix"] == "_orig_mod.module."
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.module.", "backbone.", "net.encoder."])
+def test_names_behind_a_wrappers_prefix_are_audited_and_the_prefix_is_shown(
+    tmp_path: Path, prefix: str
+) -> None:
+    wrapped(prefix)(of.seeded(of.Knagg).state_dict(), tmp_path / "net.pt")
+    assert audited(tmp_path / "net.pt").checkpoint.load_report["prefix"] == prefix
 
 
 @pytest.mark.parametrize("kind", ["vit", "dinov2", "resnet", "convnext", "swin"])
