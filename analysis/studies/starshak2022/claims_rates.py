@@ -58,6 +58,8 @@ def rate_claims(audits: Sequence[Audit]) -> tuple[Claim, Claim, Claim]:
             if open_
             else "SUPPORTED",
             note="Rates start at +0.1 here; the paper does not state its start. "
+            "That one contrary part refutes was settled after a first result; asking it of every "
+            "block of the body, as before, gives NOT SHOWN where one is unresolved. "
             f"Against the claim: {', '.join(contrary) or 'none'}; "
             f"unresolved: {', '.join(open_) or 'none'}.",
         ),
