@@ -52,7 +52,7 @@ def effective_rank(features: ArrayLike, at: int | None = None, seed: int = 0) ->
         raise ProbeError("the features are zero throughout: they have no rank", code="constant")
     sizes = np.linalg.svd(rows / np.float64(peak), compute_uv=False)
     p = sizes / sizes.sum() + RANKME_EPSILON
-    return float(np.exp(-(p * np.log(p)).sum()))
+    return max(1.0, float(np.exp(-(p * np.log(p)).sum())))
 
 
 def participation_ratio(features: ArrayLike) -> float:
@@ -123,7 +123,9 @@ def two_nn(features: ArrayLike, discard: float = 0.1) -> float:
     """
     if not 0 < discard < 1:
         raise ProbeError(f"discard {discard}; give a share between 0 and 1", code="discard")
-    rows = np.unique(matrix(features), axis=0)
+    rows = matrix(features)
+    peak = np.ldexp(1.0, np.frexp(np.abs(rows).max())[1])  # a power of two rounds nothing
+    rows = np.unique(rows / peak, axis=0)
     if len(rows) < 10:
         raise ProbeError(f"{len(rows)} different rows; 10 or more are needed", code="too-few-rows")
     ids = np.arange(len(rows))

@@ -1,7 +1,7 @@
 """Every classifier of this room as one number: the share of queries it gets right.
 
-Labels are integers or strings, of any values; a query whose class the gallery lacks counts as
-wrong. Under cosine, rows of zeros are orthogonal to all rows, as in the audit.
+Labels are integers or strings, of any values, of one kind on both sides; a query whose class the
+gallery lacks counts as wrong. Under cosine, rows of zeros are orthogonal to all rows, as in the audit.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from ..data.errors import ProbeError
 from .knn import ClassMeanProbe
+from .labels import checked_labels
 from .linear import STRENGTHS, LinearProbe
+from .measure import matrix
 from .neighbours import Metric
 from .votes import DINO_TEMPERATURE, knn_accuracies, nil_vote
 
@@ -40,7 +43,7 @@ def knn_accuracy(
         ProbeError: As `knn_accuracies`.
     """
     found = knn_accuracies(
-        gallery, gallery_labels, queries, query_labels,
+        *_split(gallery, gallery_labels, queries, query_labels),
         ks=[k], weights="uniform", metric=metric, zeros="orthogonal",
     )  # fmt: skip
     return found[k]
@@ -56,7 +59,7 @@ def weighted_knn_accuracy(
 ) -> float:
     """Of DINO's protocol: ``k`` nearest by cosine, weighted by ``exp(cos / temperature)``."""
     found = knn_accuracies(
-        gallery, gallery_labels, queries, query_labels,
+        *_split(gallery, gallery_labels, queries, query_labels),
         ks=[k], temperature=temperature, zeros="orthogonal",
     )  # fmt: skip
     return found[k]
@@ -73,9 +76,10 @@ def nil_accuracy(
     gallery: ArrayLike, gallery_labels: ArrayLike, queries: ArrayLike, query_labels: ArrayLike
 ) -> float:
     """Of `nil_vote`: every gallery row votes by its cosine."""
-    names, codes = np.unique(np.asarray(gallery_labels), return_inverse=True)
-    found = nil_vote(gallery, codes, queries, zeros="orthogonal")
-    return float((names[found] == np.asarray(query_labels)).mean())
+    known, labels, asked, truth = _split(gallery, gallery_labels, queries, query_labels)
+    names, codes = np.unique(labels, return_inverse=True)
+    found = nil_vote(known, codes, asked, zeros="orthogonal")
+    return float((names[found] == truth).mean())
 
 
 def ridge_accuracy(
@@ -102,6 +106,31 @@ def logistic_accuracy(
     return _score(probe, gallery, gallery_labels, queries, query_labels)
 
 
-def _score(probe: Any, *arrays: Any) -> float:
-    gallery, labels, queries, truth = arrays
-    return float(probe.fit(gallery, labels).score(queries, truth))
+def _score(probe: Any, *arrays: ArrayLike) -> float:
+    known, labels, asked, truth = _split(*arrays)
+    return float((probe.fit(known, labels).predict(asked) == truth).mean())
+
+
+def _split(*arrays: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """A gallery ``(G, D)`` and queries ``(M, D)``, each with its labels.
+
+    Raises:
+        ProbeError: ``dimension``, ``labels`` (of two kinds), or as `matrix` and `checked_labels`.
+    """
+    gallery, gallery_labels, queries, query_labels = arrays
+    known, asked = matrix(gallery, "gallery"), matrix(queries, "queries")
+    if known.shape[1] != asked.shape[1]:
+        raise ProbeError(
+            f"gallery rows of {known.shape[1]} features, queries of {asked.shape[1]}; "
+            "take both from the same layer",
+            code="dimension",
+        )
+    labels = checked_labels(gallery_labels, len(known), "gallery labels")
+    truth = checked_labels(query_labels, len(asked), "query labels")
+    if (labels.dtype.kind == "U") != (truth.dtype.kind == "U"):
+        raise ProbeError(
+            f"gallery labels are {labels.dtype} and query labels {truth.dtype}; "
+            "give both as strings or both as integers",
+            code="labels",
+        )
+    return known, labels, asked, truth

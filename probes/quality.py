@@ -25,6 +25,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import silhouette_score
 
 from ..data.errors import ProbeError
+from .labels import checked_labels
 from .measure import matrix
 from .rows import Floats, Integers, Metric, checked_rows
 
@@ -173,16 +174,10 @@ def labelled(features: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], Inte
     """Finite rows ``(N, D)`` and their classes as 0…C-1.
 
     Raises:
-        ProbeError: ``labels`` (not one for each row), ``classes`` (fewer than 2), or as
-            `matrix`.
+        ProbeError: ``classes`` (fewer than 2), or as `matrix` and `checked_labels`.
     """
-    rows, known = matrix(features), np.asarray(labels)
-    if known.shape != (len(rows),):
-        raise ProbeError(
-            f"labels of shape {known.shape} for {len(rows)} rows; each row needs one",
-            code="labels",
-        )
-    names, codes = np.unique(known, return_inverse=True)
+    rows = matrix(features)
+    names, codes = np.unique(checked_labels(labels, len(rows)), return_inverse=True)
     if len(names) < 2:
         raise ProbeError(
             f"{len(names)} class in {len(rows)} rows; 2 or more are needed", code="classes"

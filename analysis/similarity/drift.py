@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...data.errors import ProbeError
+from ...probes.labels import checked_labels
 from ...probes.rows import Floats, checked_rows
 from .pairs import sides
 
@@ -81,20 +82,15 @@ def centroid_shifts(x: ArrayLike, y: ArrayLike, labels: ArrayLike) -> Floats:
             `pairs.sides`.
     """
     one, two = sides(x, y, 1, same_width=True)
-    known = np.asarray(labels)
-    if known.shape != (len(one),):
-        raise ProbeError(
-            f"labels of shape {known.shape} for {len(one)} rows; each row needs one",
-            code="labels",
-        )
+    names, codes = np.unique(checked_labels(labels, len(one)), return_inverse=True)
     if not np.ptp(one, axis=0).any():
         raise ProbeError(
             "all rows of x are the same, so there is no unit to measure by", code="constant"
         )
-    before = one.astype(np.float64)
+    unit = np.float64(np.ptp(one, axis=0).max())
+    before = one / unit
     spread = np.sqrt(np.square(before - before.mean(axis=0)).sum(axis=1).mean())
-    moved = two - before
-    names, codes = np.unique(known, return_inverse=True)
+    moved = two / unit - before
     one_hot = codes == np.arange(len(names))[:, None]
     means = (one_hot @ moved) / one_hot.sum(axis=1, keepdims=True)
     return np.asarray(np.linalg.norm(means, axis=1) / spread)

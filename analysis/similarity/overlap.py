@@ -45,7 +45,7 @@ def mutual_knn(
 
     Raises:
         ProbeError: ``k-too-large`` (also ``k = N - 1``, where all rows are neighbours of
-            all), or as `nearest_neighbours` and `pairs.sides`.
+            all), ``constant`` (all rows of a side are the same), or as `nearest_neighbours` and `pairs.sides`.
     """
     as_is = np.arange(len(np.asarray(x)))[None]
     return float(mutual_knn_reordered(x, y, as_is, k, metric, ids=ids, zeros=zeros)[0])
@@ -63,6 +63,13 @@ def mutual_knn_reordered(
 ) -> Floats:
     """`mutual_knn` of ``x`` and ``y[order]`` for each order ``(R, N)``, from one search."""
     one, two = sides(x, y, 3)
+    for side, what in ((one, "x"), (two, "y")):
+        if not np.ptp(side, axis=0).any():
+            raise ProbeError(
+                f"{what}: all {len(side)} rows are the same, so none is nearer than another; "
+                "leave this layer out",
+                code="constant",
+            )
     n = len(one)
     names = np.arange(n) if ids is None else np.asarray(ids)
     most = rows_available(names, names)
