@@ -14,6 +14,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from ...data.errors import printable
 from ...data.files import write_whole
 from .study import Claim, Study
 
@@ -158,12 +159,7 @@ def ledger(study: Study) -> Group:
     table.add_column("verdict", no_wrap=True)
     for claim in study.claims:
         colour = {"SUPPORTED": "green", "REFUTED": "red"}.get(claim.verdict, "yellow")
-        table.add_row(
-            claim.id,
-            claim.statement,
-            claim_published(claim),
-            claim.measured,
-            Text(claim.verdict, style=colour),
-        )
+        words = (claim.id, claim.statement, claim_published(claim), claim.measured)
+        table.add_row(*(Text(printable(w)) for w in words), Text(claim.verdict, style=colour))
     head = Text(f"{study.title}\n", style="bold").append(f"{study.question}\n", style="not bold")
-    return Group(head, table, Text(f"\n{study.answer}"))
+    return Group(head, table, Text(f"\n{printable(study.answer)}"))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...result import Audit
-from ...statistics import Interval, holm, seeds_by_classes
+from ...statistics import holm
 from ...verdicts import METHOD_SEEDS, SESOI, Expectation, Limb, conjunction, verdict
 from ..study import Claim
 from ..study import Verdict as Outcome
 from ..writing import signed
-from .evidence import Changes, Part, in_points, minus, over_seeds
+from .evidence import Changes, Part, estimate, in_points, minus, over_seeds
+from .words import not_measured
 
 REUSE_MARGIN = 0.01
 """C4: features are reused when head-free and adapted accuracy agree within one point."""
@@ -21,44 +22,65 @@ REUSE_MARGIN = 0.01
 FAMILY_LEVEL = 0.05
 """C5–C9 are one family: the error rate that Holm's correction holds over it."""
 
+SINGLE = " One run: the interval speaks of new classes and episodes, not of new runs."
+
 
 def reuse_claim(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> Claim:
     """C4: is the head-free meta-init as good as adapting and classifying?"""
-    gaps = np.array(
-        [
-            a.cells.init_on.value - a.head_accuracy.adapted.value
-            for a in (*maml, *meta_sgd)
-            if a.head_accuracy is not None
-        ]
-    )
-    low, high = over_seeds(gaps)
-    low90, high90 = over_seeds(gaps, 0.90)
-    outcome: Outcome = "NOT SHOWN"
-    if len(maml) >= METHOD_SEEDS:
-        if low90 > -REUSE_MARGIN and high90 < REUSE_MARGIN:
-            outcome = "SUPPORTED"
-        elif low > REUSE_MARGIN or high < -REUSE_MARGIN:
-            outcome = "REFUTED"
-    return Claim(
+    asked = Claim(
         "C4",
         "The probe at meta-init, without head or adaptation, matches adapting and classifying "
         "(features are reused).",
         "§5.1, §5.3",
         "47.15 against about 46 (MAML), 47.57 against about 47 (Meta-SGD)",
         "read",
-        f"meta-init minus adapted head {signed(100 * gaps.mean())} points",
+        "",
         "SUPPORTED if the 90 % interval over runs lies within ±1 point, REFUTED if the 95 % "
         "interval lies outside",
-        outcome,
-        *in_points(float(gaps.mean()), low, high),
+        "NOT SHOWN",
         note="Both accuracies are of the same queries of the same episodes.",
         unit="points",
         decimals=2,
     )
+    every = (*maml, *meta_sgd)
+    strange = [a.checkpoint.name for a in every if a.rule.head != "stored"]
+    if strange:
+        return not_measured(
+            asked,
+            f"{', '.join(strange)} adapted from a head that was not trained with the body, as the "
+            f"stored one does not fit {maml[0].episodes.way} classes",
+        )
+    gaps = np.array(
+        [
+            a.cells.init_on.value - a.head_accuracy.adapted.value
+            for a in every
+            if a.head_accuracy is not None
+        ]
+    )
+    wide, narrow = over_seeds(gaps), over_seeds(gaps, 0.90)
+    outcome: Outcome = "NOT SHOWN"
+    if len(maml) >= METHOD_SEEDS and wide is not None and narrow is not None:
+        if narrow[0] > -REUSE_MARGIN and narrow[1] < REUSE_MARGIN:
+            outcome = "SUPPORTED"
+        elif wide[0] > REUSE_MARGIN or wide[1] < -REUSE_MARGIN:
+            outcome = "REFUTED"
+    return replace(
+        asked,
+        measured=f"meta-init minus adapted head {signed(100 * gaps.mean())} points",
+        verdict=outcome,
+        estimate=100 * float(gaps.mean()),
+        interval=in_points(wide),
+    )
 
 
-def effect_claims(maml: Changes, meta_sgd: Changes) -> tuple[Claim, ...]:
-    """C5–C9, one family: the phases."""
+def effect_claims(maml: Changes, meta_sgd: Changes, *, paired: bool = True) -> tuple[Claim, ...]:
+    """C5–C9, one family: the phases.
+
+    Args:
+        maml: Changes of MAML's runs.
+        meta_sgd: Changes of Meta-SGD's runs.
+        paired: Whether partners were trained from the same seed.
+    """
     on, off = minus(meta_sgd.on, maml.on), minus(meta_sgd.off, maml.off)
     asked: tuple[Asked, ...] = (
         Asked(
@@ -103,10 +125,11 @@ def effect_claims(maml: Changes, meta_sgd: Changes) -> tuple[Claim, ...]:
             "+0.24 points (p = 0.00044)",
             (off, (-on[0], on[1])),
             "RAISED",
-            "Primary. Runs are paired by seed; both learners saw the same episodes.",
+            f"Primary. Runs are paired {'by seed' if paired else 'in the order given'}; both learners "
+            "saw the same episodes.",
         ),
     )
-    corrected = holm([seeds_by_classes(one.parts).p for one in asked])
+    corrected = holm([estimate(one.parts).p for one in asked])
     return tuple(effect_claim(one, float(p)) for one, p in zip(asked, corrected, strict=True))
 
 
@@ -165,9 +188,9 @@ def effect_claim(asked: Asked, p_holm: float | None = None) -> Claim:
         asked: The claim.
         p_holm: Its p-value corrected for its family; None for a claim outside of it.
     """
-    estimate = seeds_by_classes(asked.parts)
-    ci, ci90 = estimate.interval(0.95), estimate.interval(0.90)
-    word = verdict(estimate.value, ci, ci90, SESOI)
+    found = estimate(asked.parts)
+    ci, ci90 = found.interval(0.95), found.interval(0.90)
+    word = verdict(found.value, ci, ci90, SESOI)
     by_run = np.sum([values.mean(axis=(1, 2)) for values, _ in asked.parts], axis=0)
     outcome = conjunction(
         [Limb(word, asked.expected, tuple(map(float, by_run)))], minimum_seeds=METHOD_SEEDS
@@ -182,14 +205,15 @@ def effect_claim(asked: Asked, p_holm: float | None = None) -> Claim:
         asked.source,
         asked.published,
         "digitised" if asked.published else "not obtainable",
-        f"{signed(100 * estimate.value)} points: {word}{corrected}; runs "
+        f"{signed(100 * found.value)} points: {word}{corrected}; runs "
         + ", ".join(signed(100 * v) for v in by_run),
         f"SUPPORTED if {asked.expected} over runs, classes and episodes with its sign in all runs "
         f"but at most one, REFUTED if the opposite{'' if p_holm is None else family}; smallest "
         f"effect of interest {100 * SESOI:g} points; fewer than {METHOD_SEEDS} runs: NOT SHOWN",
         outcome,
-        *in_points(estimate.value, ci.low, ci.high),
-        note=asked.note,
+        100 * found.value,
+        in_points(ci),
+        note=asked.note + (SINGLE if len(by_run) == 1 else ""),
         unit="points",
         decimals=2,
     )
@@ -204,20 +228,29 @@ def meta_init_claim(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> Claim:
     gaps = np.array(
         [b.cells.init_on.value - a.cells.init_on.value for a, b in zip(maml, meta_sgd, strict=True)]
     )
-    ci, ci90 = Interval(*over_seeds(gaps)), Interval(*over_seeds(gaps, 0.90))
-    word = verdict(float(gaps.mean()), ci, ci90, SESOI)
-    limb = Limb(word, "RAISED", tuple(map(float, gaps)))
-    return Claim(
+    asked = Claim(
         "C10",
         "Meta-SGD's features at meta-init are better than MAML's.",
         "Fig. 7",
         "47.57 against 47.15 %, +0.42 points",
         "digitised",
-        f"{signed(100 * gaps.mean())} points: {word}; runs "
-        + ", ".join(signed(100 * g) for g in gaps),
+        f"{signed(100 * gaps.mean())} points",
         "as C11, but over runs alone",
-        conjunction([limb], minimum_seeds=METHOD_SEEDS),
-        *in_points(float(gaps.mean()), ci.low, ci.high),
+        "NOT SHOWN",
+        100 * float(gaps.mean()),
+        note="" if len(gaps) > 1 else "A single run of each learner has no interval over runs.",
         unit="points",
         decimals=2,
+    )
+    ci, ci90 = over_seeds(gaps), over_seeds(gaps, 0.90)
+    if ci is None or ci90 is None:
+        return asked
+    word = verdict(float(gaps.mean()), ci, ci90, SESOI)
+    limb = Limb(word, "RAISED", tuple(map(float, gaps)))
+    runs = ", ".join(signed(100 * g) for g in gaps)
+    return replace(
+        asked,
+        measured=f"{asked.measured}: {word}; runs {runs}",
+        verdict=conjunction([limb], minimum_seeds=METHOD_SEEDS),
+        interval=in_points(ci),
     )

@@ -9,16 +9,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...audit_parts import unpacked
+from ...audit_parts import RateLayer, unpacked
 from ...effects import slot_means
 from ...result import Audit
-from ...statistics import FloatArray, IntArray, t_interval
+from ...statistics import (
+    Estimate,
+    FloatArray,
+    IntArray,
+    classes_by_episodes,
+    seeds_by_classes,
+    t_interval,
+)
 
 Which = Literal["on", "off"]
 WHICH: tuple[Which, ...] = ("on", "off")
 
-BODY = ("block1", "block2", "block3", "block4")
-
+HEAD = "head"
 
 Part = tuple[FloatArray, IntArray]
 """Values of class slots, ``(S, E, W)``, and the classes of the slots, ``(E, W)``."""
@@ -65,14 +71,31 @@ def minus(one: Part, other: Part) -> Part:
     return one[0] - other[0], one[1]
 
 
+def estimate(parts: Sequence[Part]) -> Estimate:
+    """The mean over runs, classes and episodes; of a single run over classes and episodes."""
+    if len(parts[0][0]) > 1:
+        return seeds_by_classes(parts)
+    return classes_by_episodes([(values[0], classes) for values, classes in parts])
+
+
+def parts_with_rates(audits: Sequence[Audit]) -> tuple[str, ...]:
+    """Blocks of the body, in order, and the head: those with live rates in every run."""
+    found = [dict.fromkeys(layer.name.partition(".")[0] for layer in _live(a)) for a in audits]
+    common = [part for part in found[0] if all(part in other for other in found)]
+    return (*(p for p in common if p != HEAD), *(p for p in common if p == HEAD))
+
+
 def block_rates(audit: Audit, part: str) -> tuple[float, float]:
     """Mean and share of negative values over the live rates of a block or the head."""
-    assert audit.rates is not None
-    layers = [x for x in audit.rates.layers if x.name.startswith(part + ".") and x.mean is not None]
+    layers = [x for x in _live(audit) if x.name.partition(".")[0] == part]
     live = np.array([x.size - x.dead for x in layers], dtype=float)
     means = np.array([x.mean for x in layers], dtype=float)
     shares = np.array([x.share_negative for x in layers], dtype=float)
     return float(live @ means / live.sum()), float(live @ shares / live.sum())
+
+
+def _live(audit: Audit) -> list[RateLayer]:
+    return [] if audit.rates is None else [x for x in audit.rates.layers if x.mean is not None]
 
 
 def overall_share(audit: Audit) -> float:
@@ -80,12 +103,14 @@ def overall_share(audit: Audit) -> float:
     return float(audit.rates.overall.share_negative or 0.0)
 
 
-def over_seeds(values: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
-    """t interval over training runs; no width where all agree."""
+def over_seeds(values: NDArray[np.float64], level: float = 0.95) -> tuple[float, float] | None:
+    """t interval over training runs; no width where all agree, none at all from a single run."""
+    if len(values) < 2:
+        return None
     interval = t_interval(values, level)
     return interval.low, interval.high
 
 
-def in_points(value: float, low: float, high: float) -> tuple[float, tuple[float, float]]:
-    """An estimate and its interval, shares to percentage points."""
-    return 100 * value, (100 * low, 100 * high)
+def in_points(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    """An interval, shares to percentage points."""
+    return None if interval is None else (100 * interval[0], 100 * interval[1])

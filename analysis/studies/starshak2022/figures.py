@@ -1,4 +1,4 @@
-"""Phases and rates of every run, as tables and one figure."""
+"""Phases and rates of every run, as tables and figures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from ...audit_parts import RateLayer
+from ...figure_parts import INK, style
+from ...rate_densities import drawn_layers, ridge
 from ...result import Audit
-from ...statistics import seeds_by_classes
 from ...verdicts import SESOI
 from ..study import Claim
 from ..writing import claim_interval
-from .evidence import BODY, WHICH, Changes, block_rates
+from .evidence import WHICH, Changes, block_rates, estimate, parts_with_rates
 
 
 def phase_table(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> pd.DataFrame:
@@ -33,7 +36,7 @@ def phase_table(maml: Sequence[Audit], meta_sgd: Sequence[Audit]) -> pd.DataFram
 def rate_table(audits: Sequence[Audit]) -> pd.DataFrame:
     """Mean, spread and share of negative live rates by block, over runs."""
     rows = []
-    for part in (*BODY, "head"):
+    for part in parts_with_rates(audits):
         found = np.array([block_rates(a, part) for a in audits])
         rows.append(
             {
@@ -69,16 +72,16 @@ def phase_figure(maml: Changes, meta_sgd: Changes) -> Figure:
     for i, (learner, changes) in enumerate((("MAML", maml), ("Meta-SGD", meta_sgd))):
         for j, which in enumerate(WHICH):
             values, classes = changes.part(which)
-            estimate = seeds_by_classes([(100 * values, classes)])
+            found = estimate([(100 * values, classes)])
             runs = 100 * values.mean(axis=(1, 2))
-            ci = estimate.interval(0.95)
+            ci = found.interval(0.95)
             y = -(3 * j + i)
             axes.plot(
                 runs, np.full(len(runs), y - 0.22), marks[learner],
                 color=colours[learner], alpha=0.45, markersize=4, markeredgewidth=0,
             )  # fmt: skip
             axes.errorbar(
-                estimate.value, y, xerr=[[estimate.value - ci.low], [ci.high - estimate.value]],
+                found.value, y, xerr=[[found.value - ci.low], [ci.high - found.value]],
                 fmt=marks[learner], color=colours[learner], markersize=8, capsize=4, linewidth=2,
                 label=learner if j == 0 else None,
             )  # fmt: skip
@@ -91,3 +94,41 @@ def phase_figure(maml: Changes, meta_sgd: Changes) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.legend(frameon=False, loc="best")
     return figure
+
+
+MOST_RUNS = 5
+"""Runs whose rates are drawn side by side."""
+
+
+def rate_figure(audits: Sequence[Audit]) -> Figure | None:
+    """Densities of the learned rates of the weights, run beside run; None where there are none."""
+    shown = [(a.checkpoint.name, _weights(a)) for a in audits[:MOST_RUNS]]
+    if not all(layers for _, layers in shown):
+        return None
+    with style():
+        rows, columns = max(len(layers) for _, layers in shown), len(shown)
+        figure = Figure(
+            figsize=(max(4.6, 2.1 * columns + 0.6), 1.0 + 0.42 * rows), layout="constrained"
+        )
+        for axis, (name, layers) in zip(
+            figure.subplots(1, columns, squeeze=False)[0], shown, strict=True
+        ):
+            ridge(axis, layers)
+            axis.set_title(_fitting(name, 24 if columns > 1 else 60), fontsize=8.5, color=INK)
+            axis.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
+            axis.set_xlabel("learned rate" if columns < 3 else "")
+        if columns > 2:
+            figure.supxlabel("learned rate", fontsize=9)
+            for axis in figure.axes[1:]:
+                axis.set_yticklabels([])
+    return figure
+
+
+def _weights(audit: Audit) -> list[RateLayer]:
+    """The tensors that the paper draws: a matrix or kernel for each layer."""
+    layers = drawn_layers(audit)
+    return [x for x in layers if x.name.endswith("weight") and "norm" not in x.name] or layers
+
+
+def _fitting(name: str, most: int) -> str:
+    return name if len(name) <= most else f"…{name[1 - most :]}"

@@ -1,23 +1,24 @@
-"""The audits of the shipped checkpoints, and the ledger that follows from them."""
+"""The audits of the runs, and the ledger that follows from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from ....data.errors import MetaprobeError
 from ....data.store import Store
-from ....models.checkpoint import shipped
-from ....models.encoder import load_encoder
 from ...audit import AuditSettings, audit_each
 from ...interventions import intervene, restricted, without_negative
 from ...measured import Measured
 from ...readings import apart
 from ...result import Audit
 from ..study import Settings, Study
+from .checkpoints import Runs, find_runs, shipped_runs
 from .claims_effects import cause_claim, effect_claims, head_claim, meta_init_claim, reuse_claim
 from .claims_rates import rate_claims
 from .evidence import Changes, changes, changes_of
-from .figures import gallery_table, phase_figure, phase_table, rate_table
+from .figures import gallery_table, phase_figure, phase_table, rate_figure, rate_table
+from .words import answer, rates_start
 
 EPISODES = 600
 QUICK_EPISODES = 60
@@ -27,48 +28,40 @@ QUICK_SEEDS = 2
 def run(
     settings: Settings,
     *,
+    checkpoints: Sequence[str] = (),
+    arch: str | None = None,
+    measured_on: Mapping[str, Any] | None = None,
     store: Store | None = None,
     jobs: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Study:
-    """Re-run the study on the shipped checkpoints.
+    """Re-run the study, on the shipped checkpoints and glyphs unless told otherwise.
 
     Args:
-        settings: Quick takes two seeds and fewer episodes.
+        settings: Quick takes fewer episodes, and two seeds of the shipped checkpoints; others
+            are all taken.
+        checkpoints: Files, folders or names, as for `find_runs`; the shipped ones when empty.
+        arch: The architecture of strangers' files, where it cannot be guessed.
+        measured_on: Settings of the audits, such as ``{"data": "mini-imagenet:DIR"}``.
         store: Where embeddings are kept.
         jobs: Blocks of episodes side by side.
         progress: Told of every block.
 
     Raises:
-        MetaprobeError: If the checkpoints of either learner are not shipped.
+        MetaprobeError: If checkpoints or data cannot be used.
     """
-    names = list(shipped())
-    maml = [n for n in names if n.startswith("maml-glyphs-s")]
-    meta_sgd = [n for n in names if n.startswith("meta-sgd-glyphs-s")]
-    if not maml or len(maml) != len(meta_sgd):
-        raise MetaprobeError(
-            f"{len(maml)} MAML and {len(meta_sgd)} Meta-SGD checkpoints are shipped; the study "
-            "needs as many of one as of the other",
-            code="no-checkpoint",
-        )
-    if settings.quick:
-        maml, meta_sgd = maml[:QUICK_SEEDS], meta_sgd[:QUICK_SEEDS]
-    asked = AuditSettings(
-        episodes=QUICK_EPISODES if settings.quick else EPISODES, seed=settings.seed
-    )
-    trained = [load_encoder(name) for name in (*maml, *meta_sgd)]
-    first, second = trained[: len(maml)], trained[len(maml) :]
-    variants = {
-        "clamped": [intervene(e, without_negative, "no negative rates") for e in second],
-        "body": [restricted(e, "body") for e in first],
-    }
-    every = [*trained, *(e for group in variants.values() for e in group)]
+    most = QUICK_SEEDS if settings.quick else None
+    runs = find_runs(checkpoints, arch=arch) if checkpoints else shipped_runs(most)
+    episodes = QUICK_EPISODES if settings.quick else EPISODES
+    asked = AuditSettings(**{"episodes": episodes, "seed": settings.seed, **(measured_on or {})})
+    clamped = [intervene(e, without_negative, "no negative rates") for e in runs.meta_sgd]
+    body = [restricted(e, "body") for e in runs.maml]
+    every = [*runs.every, *clamped, *body]
     audits, measured = audit_each(every, asked, store=store, jobs=jobs, progress=progress)
-    runs = len(maml)
-    fresh = [_fresh(measured[i : i + runs]) for i in (0, runs)]
-    return conclude(
-        *(audits[i : i + runs] for i in range(0, len(every), runs)), fresh=(fresh[0], fresh[1])
-    )
+    n = len(runs.maml)
+    maml, meta_sgd, without, alone = (audits[i : i + n] for i in range(0, len(every), n))
+    fresh = _fresh(measured[:n]), _fresh(measured[n : 2 * n])
+    return conclude(runs, Audits(maml, meta_sgd, without, alone, fresh))
 
 
 def _fresh(measured: Sequence[Measured]) -> Changes:
@@ -78,15 +71,9 @@ def _fresh(measured: Sequence[Measured]) -> Changes:
     return changes_of(cells, episodes.on.classes, apart(episodes))
 
 
-def conclude(
-    maml: Sequence[Audit],
-    meta_sgd: Sequence[Audit],
-    clamped: Sequence[Audit],
-    body_only: Sequence[Audit],
-    *,
-    fresh: tuple[Changes, Changes],
-) -> Study:
-    """The ledger, from audits on the same episodes.
+@dataclass(frozen=True, eq=False)
+class Audits:
+    """What was measured, on the same episodes.
 
     Args:
         maml: Runs of MAML.
@@ -95,19 +82,28 @@ def conclude(
         body_only: The MAML runs, adapting the body alone.
         fresh: The changes of MAML and Meta-SGD with fresh images as the gallery.
     """
-    of_maml, of_sgd = changes(maml), changes(meta_sgd)
-    effects = effect_claims(of_maml, of_sgd)
+
+    maml: Sequence[Audit]
+    meta_sgd: Sequence[Audit]
+    clamped: Sequence[Audit]
+    body_only: Sequence[Audit]
+    fresh: tuple[Changes, Changes]
+
+
+def conclude(runs: Runs, found: Audits) -> Study:
+    """The ledger, from audits on the same episodes."""
+    of_maml, of_sgd = changes(found.maml), changes(found.meta_sgd)
+    effects = effect_claims(of_maml, of_sgd, paired=runs.paired)
     claims = (
-        *rate_claims(meta_sgd),
-        reuse_claim(maml, meta_sgd),
+        *rate_claims(found.meta_sgd, rates_start(runs.meta_sgd)),
+        reuse_claim(found.maml, found.meta_sgd),
         *effects,
-        meta_init_claim(maml, meta_sgd),
-        cause_claim(of_sgd, changes(clamped)),
-        head_claim(of_maml, changes(body_only)),
+        meta_init_claim(found.maml, found.meta_sgd),
+        cause_claim(of_sgd, changes(found.clamped)),
+        head_claim(of_maml, changes(found.body_only)),
     )
-    said = {
-        outcome: sum(c.verdict == outcome for c in claims) for outcome in ("SUPPORTED", "REFUTED")
-    }
+    steps = " or ".join(map(str, sorted({a.rule.steps for a in (*found.maml, *found.meta_sgd)})))
+    rates = rate_figure(found.meta_sgd)
     return Study(
         name="starshak2022",
         title="Negative Inner-Loop Learning Rates Learn Universal Features",
@@ -116,28 +112,31 @@ def conclude(
             "When an encoder adapts to one task, do its features get better or worse on that task "
             "and on others, and do learned negative rates (Meta-SGD) change the answer?"
         ),
-        answer=(
-            f"Of {len(claims)} claims, {said['SUPPORTED']} are supported and {said['REFUTED']} "
-            f"refuted on {len(maml)} training runs of each learner, "
-            f"{maml[0].episodes.n} paired episodes of scripts never trained on. This speaks of "
-            "small encoders on glyphs, with rates that start at +0.1, not of mini-ImageNet."
-        ),
+        answer=answer(runs, claims, found.maml[0]),
         meaning=(
             "Read the off-task effect beside its own baseline on the same tasks, with the gallery "
             "named: one model and one unpaired accuracy cannot carry effects of this size."
         ),
         claims=claims,
         tables={
-            "galleries": gallery_table(effects, effect_claims(*fresh)),
-            "phases": phase_table(maml, meta_sgd),
-            "rates": rate_table(meta_sgd),
+            "galleries": gallery_table(effects, effect_claims(*found.fresh, paired=runs.paired)),
+            "phases": phase_table(found.maml, found.meta_sgd),
+            "rates": rate_table(found.meta_sgd),
         },
-        figures={"phases": phase_figure(of_maml, of_sgd)},
+        figures={
+            "phases": phase_figure(of_maml, of_sgd),
+            **({} if rates is None else {"rates": rates}),
+        },
         captions={
             "phases": (
-                "Change of nearest-neighbour accuracy after five inner steps, on the task adapted "
-                "to and on another; small marks are training runs, large ones their mean with a "
-                "95 % interval over runs, classes and episodes."
-            )
+                f"Change of nearest-neighbour accuracy after {steps} inner steps, on the task "
+                "adapted to and on another; small marks are training runs, large ones their mean "
+                "with a 95 % interval over runs, classes and episodes."
+            ),
+            "rates": (
+                "The rates that Meta-SGD learned for the weights of each layer, run by run: "
+                "densities, each to its own height, hatched orange below zero; the tick marks the "
+                "mean, the number on the right is the share below zero."
+            ),
         },
     )

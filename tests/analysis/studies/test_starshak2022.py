@@ -25,6 +25,8 @@ from metaprobe.data.store import Store
 
 CLASSES = np.argsort(np.random.default_rng(3).random((300, 40)), axis=1)[:, :5]
 
+PARTS = ("block1", "block2", "block3", "block4", "head")
+
 
 def asked(values: FloatArray, expected: Expectation = "RAISED") -> Asked:
     """A claim that the mean of ``values (S, E, W)`` is not zero."""
@@ -100,17 +102,17 @@ def test_the_family_of_claims_is_corrected_together() -> None:
 def test_rates_of_unresolved_blocks_refute_nothing(
     monkeypatch: pytest.MonkeyPatch, first: float, verdict: str
 ) -> None:
-    middle: dict[str, float] = dict(
-        zip(claims_rates.PARTS, (first, -0.02, -0.02, -0.02, 0.04), strict=True)
-    )
+    middle: dict[str, float] = dict(zip(PARTS, (first, -0.02, -0.02, -0.02, 0.04), strict=True))
     spread = (-0.004, 0.004, -0.002, 0.002, 0.001)
 
     def rates(run: int, part: str) -> tuple[float, float]:
         return middle[part] + spread[run], 0.5
 
+    monkeypatch.setattr(claims_rates, "parts_with_rates", lambda runs: PARTS)
     monkeypatch.setattr(claims_rates, "block_rates", rates)
     monkeypatch.setattr(claims_rates, "overall_share", lambda run: 0.4 + 0.01 * run)
-    found = claims_rates.rate_claims(range(5))  # type: ignore[arg-type]
+    found = claims_rates.rate_claims(range(5), "They start somewhere.")  # type: ignore[arg-type]
+    assert found[0].note.startswith("They start somewhere.")
     assert found[0].verdict == verdict
     assert ("unresolved: block1" in found[0].note) == (verdict == "NOT SHOWN")
     assert claim_interval(found[1]) == "+40.04 to +43.96 %"

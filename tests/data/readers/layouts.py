@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Pixels = NDArray[np.uint8]
+
+MINI_SPLITS: Mapping[str, Sequence[str]] = {
+    "train": ("n01532829", "n01558993"),
+    "val": ("n01855672",),
+    "test": ("n01930112",),
+}
 
 
 def pixels(seed: int, height: int = 8, width: int | None = None, *, grey: bool = False) -> Pixels:
@@ -38,6 +44,25 @@ def write(path: Path, lines: Iterable[str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
+
+
+def mini_csv(
+    root: Path,
+    side: int = 84,
+    splits: Mapping[str, Sequence[str]] = MINI_SPLITS,
+    images: int = 3,
+) -> Path:
+    """mini-ImageNet: the split tables of Ravi and Larochelle over a flat folder of images."""
+    seed = 0
+    for split, classes in splits.items():
+        lines = ["filename,label"]
+        for name in classes:
+            for i in range(1, images + 1):
+                seed += 1
+                save(root / "images" / f"{name}{i:08d}.jpg", pixels(seed, side))
+                lines.append(f"{name}{i:08d}.jpg,{name}")
+        write(root / f"{split}.csv", lines)
+    return root
 
 
 def python2(value: object) -> bytes:

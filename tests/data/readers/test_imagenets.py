@@ -13,23 +13,8 @@ from metaprobe.data.datasets import open_dataset
 from metaprobe.data.errors import DataError
 from metaprobe.data.readers.options import ReadOptions
 
-from .layouts import pixels, png, python2, save, write
-
-SPLITS = {"train": ("n01532829", "n01558993"), "val": ("n01855672",), "test": ("n01930112",)}
-
-
-def mini_csv(root: Path, side: int = 84) -> Path:
-    """The split tables of Ravi and Larochelle over a flat folder of images."""
-    seed = 0
-    for split, classes in SPLITS.items():
-        lines = ["filename,label"]
-        for name in classes:
-            for i in range(1, 4):
-                seed += 1
-                save(root / "images" / f"{name}{i:08d}.jpg", pixels(seed, side))
-                lines.append(f"{name}{i:08d}.jpg,{name}")
-        write(root / f"{split}.csv", lines)
-    return root
+from .layouts import MINI_SPLITS as SPLITS
+from .layouts import mini_csv, pixels, png, python2, save, write
 
 
 @pytest.mark.parametrize("named", ["", "mini-imagenet:"])
