@@ -125,6 +125,24 @@ obtainable. `metaprobe study NAME` runs one, `--quick` with fewer repeats under 
 
 The study of trained encoders, `starshak2022`, has a page of its own: [results](results.md).
 
+## On your own encoders
+
+`starshak2022` is measured on your checkpoints and data where you name them:
+
+```sh
+metaprobe study starshak2022 --data mini-imagenet:DIR --checkpoints RUNS --out study
+metaprobe study starshak2022 --data DIR --checkpoints maml=a.pth --checkpoints meta-sgd=b.pth
+```
+
+`RUNS` is a folder of training runs, as many of MAML as of Meta-SGD; `--checkpoints` also takes
+files, and may be repeated. A checkpoint of `metaprobe train` says which learner made it; in a file
+from elsewhere learned rates say Meta-SGD and nothing says MAML, so write `maml=FILE`. Runs with the
+same seeds are paired by seed, others in the order given. With fewer than five runs of each learner
+every verdict is NOT SHOWN, since a method cannot be judged by its checkpoints; the measured values
+and, for a single run, intervals over classes and episodes stand there all the same. A claim about
+something the files lack is "not measured", with the reason. `--quick` takes fewer episodes and all
+of your runs.
+
 {rules}
 
 <details><summary>Words used</summary>
