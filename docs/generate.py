@@ -110,7 +110,7 @@ def studies_page() -> str:
         pages.append(study_markdown(study, figures="studies/"))
     words = "\n".join(f"- **{word}**: {meaning}" for word, meaning in WORDS)
     head = STUDIES_HEAD.format(rules=RULES, words=words)
-    return head + "\n".join(lines) + "\n\n" + "\n".join(pages)
+    return head + "\n".join([*lines, "", OWN, *pages])
 
 
 STUDIES_HEAD = """# Studies: what papers claim, run again
@@ -125,7 +125,20 @@ obtainable. `metaprobe study NAME` runs one, `--quick` with fewer repeats under 
 
 The study of trained encoders, `starshak2022`, has a page of its own: [results](results.md).
 
-## On your own encoders
+{rules}
+
+<details><summary>Words used</summary>
+
+{words}
+
+</details>
+
+| study | question | supported | refuted | not shown |
+|---|---|---|---|---|
+"""
+
+
+OWN = """## On your own encoders
 
 `starshak2022` is measured on your checkpoints and data where you name them:
 
@@ -142,17 +155,6 @@ every verdict is NOT SHOWN, since a method cannot be judged by its checkpoints; 
 and, for a single run, intervals over classes and episodes stand there all the same. A claim about
 something the files lack is "not measured", with the reason. `--quick` takes fewer episodes and all
 of your runs.
-
-{rules}
-
-<details><summary>Words used</summary>
-
-{words}
-
-</details>
-
-| study | question | supported | refuted | not shown |
-|---|---|---|---|---|
 """
 
 

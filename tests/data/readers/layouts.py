@@ -12,7 +12,7 @@ from PIL import Image
 
 Pixels = NDArray[np.uint8]
 
-MINI_SPLITS: Mapping[str, Sequence[str]] = {
+MINI_SPLITS: Mapping[str, tuple[str, ...]] = {
     "train": ("n01532829", "n01558993"),
     "val": ("n01855672",),
     "test": ("n01930112",),
