@@ -37,7 +37,7 @@ def run(context: Context) -> Section:
     layers = _layers(moved)
     for name, which in layers.items():
         for step in range(trace.shape[1]):
-            for quantity, values in _quantities(trace[:, step, which].sum(axis=1)).items():
+            for quantity, values in quantities(trace[:, step, which].sum(axis=1)).items():
                 value, low, high, n = mean_interval(values)
                 lines.append(Line(group=f"{quantity} · {name}", label=str(step + 1), x=step + 1.0,
                                   value=value, ci_low=low, ci_high=high, unit="number",
@@ -48,15 +48,15 @@ def run(context: Context) -> Section:
         for task in ("on", "off")
     }
     for name, which in layers.items():
-        for quantity, values in _quantities(trace[:, :, which].sum(axis=(1, 2))).items():
+        for quantity, values in quantities(trace[:, :, which].sum(axis=(1, 2))).items():
             for task, effect in effects.items():
                 label = f"{quantity}, {task}-task"
-                lines.append(_correlation(f"correlation with effects · {name}", label, values,
+                lines.append(correlation(f"correlation with effects · {name}", label, values,
                                           effect))  # fmt: skip
     said = []
-    for quantity, values in _quantities(trace.sum(axis=(1, 2))).items():
+    for quantity, values in quantities(trace.sum(axis=(1, 2))).items():
         for task, effect in effects.items():
-            line = _correlation("correlation with effects · all layers", f"{quantity}, {task}-task", values,
+            line = correlation("correlation with effects · all layers", f"{quantity}, {task}-task", values,
                                 effect)  # fmt: skip
             lines.append(line)
             if line.ci_low is not None and line.ci_high is not None and line.value is not None and (
@@ -64,7 +64,7 @@ def run(context: Context) -> Section:
             ):  # fmt: skip
                 said.append(f"{quantity} goes with the effect {task}-task (r = {line.value:+.2f}, "
                             f"{line.ci_low:+.2f} to {line.ci_high:+.2f})")  # fmt: skip
-    whole = _quantities(trace.sum(axis=(1, 2)))
+    whole = quantities(trace.sum(axis=(1, 2)))
     cosine = mean_interval(whole["cosine with −g"])[0] or 0.0
     uphill = mean_interval(whole["g² uphill"])[0] or 0.0
     finding = (
@@ -97,7 +97,7 @@ def _layers(moved: tuple[str, ...]) -> dict[str, list[int]]:
     return layers
 
 
-def _quantities(sums: Floats) -> dict[str, Floats]:
+def quantities(sums: Floats) -> dict[str, Floats]:
     """From ``(E, 4)`` sums g·Δ, g², g² uphill and Δ² to three numbers an episode."""
     along, squared, uphill, length = (sums[:, i] for i in range(4))
     norm = np.sqrt(squared * length)
@@ -109,7 +109,7 @@ def _quantities(sums: Floats) -> dict[str, Floats]:
         }
 
 
-def _correlation(group: str, label: str, x: Floats, y: Floats) -> Line:
+def correlation(group: str, label: str, x: Floats, y: Floats) -> Line:
     kept = np.isfinite(x) & np.isfinite(y)
     x, y = x[kept], y[kept]
     if len(x) < 4 or any(np.ptp(v) <= CONSTANT * np.abs(v).max() for v in (x, y)):

@@ -38,12 +38,12 @@ FARTHER: dict[str, tuple[str, str]] = {
 
 def run(context: Context) -> Section:
     """Off-task effects from near to far."""
-    levels = _levels(context)
+    levels = levels_of(context)
     found = context.bits(list(levels.values()))
     lines, distances, values, words = [], [], [], []
     for (label, measurement), bits in zip(levels.items(), found, strict=True):
         effect = reading(bits, measurement.episodes, context.settings).effects.off
-        far = _distance(context, measurement)
+        far = how_far(context, measurement)
         distances.append(float(far.mean()))
         values.append(effect.value)
         words.append((label, effect))
@@ -78,7 +78,7 @@ def run(context: Context) -> Section:
     )
 
 
-def _levels(context: Context) -> dict[str, Measurement]:
+def levels_of(context: Context) -> dict[str, Measurement]:
     few = context.few
     way = few.episodes.on.shape[0]
     levels: dict[str, Measurement] = {}
@@ -127,7 +127,7 @@ def _shared(few: Measurement, shared: int) -> Measurement:
     )
 
 
-def _distance(context: Context, measurement: Measurement) -> Floats:
+def how_far(context: Context, measurement: Measurement) -> Floats:
     """``(E,)`` distances of T′ from T at meta-init."""
     way = measurement.episodes.on.shape[0]
     support = way * measurement.episodes.on.shape[1]

@@ -36,7 +36,7 @@ ALPHA = 0.05
 def run(context: Context) -> Section:
     """Effects under interventions and controls, and contrasts with the rates as learned."""
     few, encoder = context.few, context.found.measurement.encoder
-    variants = _variants(few)
+    variants = variants_of(few)
     names = list(variants)
     bits = dict(zip(names, context.bits([m for _, m in variants.values()]), strict=True))
     base = context.learned
@@ -55,7 +55,7 @@ def run(context: Context) -> Section:
                 lines.append(effect_line(f"{variants[name][0]}, change {task}-task", name,
                                          getattr(contrasts[name], task)))  # fmt: skip
     signs = [n for n in SIGN if n in contrasts]
-    beyond = {n: context.contrast(bits[n], bits[_random(n)]) for n in signs}
+    beyond = {n: context.contrast(bits[n], bits[random_as_far(n)]) for n in signs}
     for name in signs:
         for task in ("on", "off"):
             lines.append(effect_line(f"beyond a random change as large, {task}-task", name,
@@ -118,7 +118,7 @@ def _same(effect: Effect, beyond: Effect) -> bool:
     return beyond.verdict in RESOLVED and effect.value * beyond.value > 0
 
 
-def _random(name: str) -> str:
+def random_as_far(name: str) -> str:
     return f"random, as far as {name}"
 
 
@@ -131,7 +131,7 @@ def _finding(own: Effects, contrasts: Mapping[str, Effects]) -> str:
     return f"{start}; {listed(signs)}." if signs else f"{start}; no signs to intervene on."
 
 
-def _variants(few: Measurement) -> dict[str, tuple[str, Measurement]]:
+def variants_of(few: Measurement) -> dict[str, tuple[str, Measurement]]:
     """Each intervention and control by name: its kind, and the measurement."""
     encoder = few.encoder
     found = {f"× {f:g}": ("rates times", _times(few, f)) for f in FACTORS}
@@ -141,7 +141,7 @@ def _variants(few: Measurement) -> dict[str, tuple[str, Measurement]]:
             found[name] = ("rates changed", replace(few, encoder=changed))
             if name in SIGN:
                 control = replace(few, encoder=changed, control="random direction", beyond=encoder)
-                found[_random(name)] = ("control", control)
+                found[random_as_far(name)] = ("control", control)
         for part in _parts(encoder):
             changed = intervene(encoder, zeroed(part), f"{part} still")
             found[f"{part.removeprefix('body.').rstrip('.')} still"] = (

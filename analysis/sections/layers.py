@@ -63,13 +63,13 @@ def run(context: Context) -> Section:
             before, after = (
                 found[f"{moment}.{tap.name}"][:, 1].astype(float) for moment in ("init", "adapted")
             )
-            value = _over_episodes(measure, before, after)
+            value = over_episodes(measure, before, after)
             lines.append(_line(name, tap.name, value, at))
             if name == "relative change":
                 moved[tap.name] = float(np.nanmean(value)) if np.isfinite(value).any() else 0.0
             else:
                 lines.append(_line(f"{name}, rows dealt anew", tap.name,
-                                   _over_episodes(measure, before, _dealt(after)), at))  # fmt: skip
+                                   over_episodes(measure, before, dealt(after)), at))  # fmt: skip
     most = max(moved, key=lambda name: moved[name])
     if moved[most] == 0:
         finding = "Adaptation moves no layer's features at all."
@@ -108,7 +108,7 @@ def _line(group: str, label: str, values: Floats, at: int) -> Line:
     )  # fmt: skip
 
 
-def _over_episodes(measure: Pair, before: Floats, after: Floats) -> Floats:
+def over_episodes(measure: Pair, before: Floats, after: Floats) -> Floats:
     """``(E,)``; NaN where features have no such similarity, all rows being the same."""
     out = np.full(len(before), np.nan)
     for e, (x, y) in enumerate(zip(before, after, strict=True)):
@@ -119,7 +119,7 @@ def _over_episodes(measure: Pair, before: Floats, after: Floats) -> Floats:
     return out
 
 
-def _dealt(rows: Floats) -> NDArray[np.float64]:
+def dealt(rows: Floats) -> NDArray[np.float64]:
     """Each episode's rows in an order of its own."""
     orders = [np.random.default_rng([3, e]).permutation(rows.shape[1]) for e in range(len(rows))]
     return np.stack([r[order] for r, order in zip(rows, orders, strict=True)])

@@ -20,7 +20,7 @@ from .words import said
 def run(context: Context) -> Section:
     """Effects of restricted inner loops under one probe, and the NIL test."""
     few = context.few
-    variants = _variants(few)
+    variants = variants_of(few)
     found = context.bits(list(variants.values()))
     lines: list[Line] = []
     effects = {}
@@ -51,7 +51,7 @@ def run(context: Context) -> Section:
     )
 
 
-def _variants(few: Measurement) -> dict[str, Measurement]:
+def variants_of(few: Measurement) -> dict[str, Measurement]:
     encoder, rule = few.encoder, few.rule
     variants = {"as trained": few}
     for label, adapts in (("body only, head still", "body"), ("head only", "head")):

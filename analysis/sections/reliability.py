@@ -37,7 +37,7 @@ def run(context: Context) -> Section:
         return Section(title="Reliability of the rates", question=QUESTION, finding=why,
                        episodes=0, lines=())  # fmt: skip
     pairs = list(combinations(peers, 2))
-    together = [(a, b) for a, b in pairs if _start(a) is not None and _start(a) == _start(b)]
+    together = [(a, b) for a, b in pairs if start_of(a) is not None and start_of(a) == start_of(b)]
     groups = {
         "one start": together,
         "other starts": [pair for pair in pairs if pair not in together],
@@ -50,9 +50,9 @@ def run(context: Context) -> Section:
         if not which:
             continue
         for name in names:
-            excess = np.array([_excess(a, b, [name]) for a, b in which])
+            excess = np.array([agreement(a, b, [name]) for a, b in which])
             lines.append(_line(group, name.removeprefix("body."), excess))
-        lines.append(_line(group, "all rates", np.array([_excess(a, b, names) for a, b in which])))
+        lines.append(_line(group, "all rates", np.array([agreement(a, b, names) for a, b in which])))
         said.append(_sentence(group, len(which), lines[-1]))
     return Section(
         title="Reliability of the rates",
@@ -69,7 +69,7 @@ def run(context: Context) -> Section:
     )
 
 
-def _start(encoder: Encoder) -> int | None:
+def start_of(encoder: Encoder) -> int | None:
     """Seed of the weights a run started from; None where no recipe says it."""
     recipe = encoder.checkpoint.metadata.get("recipe") if encoder.checkpoint else None
     if not isinstance(recipe, dict):
@@ -91,7 +91,7 @@ def _sentence(group: str, pairs: int, line: Line) -> str:
     ).replace("-", "−")
 
 
-def _excess(a: Encoder, b: Encoder, names: list[str]) -> float:
+def agreement(a: Encoder, b: Encoder, names: list[str]) -> float:
     """Share of values with the same sign minus chance, which each tensor has of its own."""
     above, size = 0.0, 0
     for name in names:
