@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .question import Question, difference, of_both
+from .question import AGREEMENT, Question, difference, of_both
 
 
 def directions() -> tuple[Question, ...]:
@@ -84,17 +84,17 @@ def reliability() -> tuple[Question, ...]:
         Question(
             "B1", "reliability", "Meta-SGD",
             "Runs from different first weights agree on the signs of their rates beyond chance.",
-            "share of agreeing signs minus chance, mean over pairs of runs",
-            {"signs, other starts": 1}, "RAISED",
+            "share of agreeing signs minus chance, mean over pairs of runs (jackknife over runs)",
+            {AGREEMENT: 1}, "RAISED",
             "A weight's place decides its sign, whatever the run.",
             "Which rates are negative is particular to a run.",
             unit="share", sesoi=0.01,
         ),
         Question(
-            "B2", "reliability", "Meta-SGD",
+            "B2", "reliability", "Meta-SGD, one start",
             "Runs from the same first weights agree on the signs of their rates beyond chance.",
-            "share of agreeing signs minus chance, mean over pairs of runs",
-            {"signs, one start": 1}, "RAISED",
+            "share of agreeing signs minus chance, mean over pairs of runs (jackknife over runs)",
+            {AGREEMENT: 1}, "RAISED",
             "Signs follow from the first weights and are not a draw.",
             "Even from the same first weights, which rates are negative is a draw.",
             unit="share", sesoi=0.01,

@@ -142,7 +142,9 @@ def _interventions(context: Context) -> tuple[dict[str, tuple[Slots, ...]], str 
 
 def _parts(context: Context) -> dict[str, tuple[Slots, ...]]:
     variants = _wanted(parts_of(context.few))
-    return _adapted(context, dict(zip(variants, context.bits(list(variants.values())), strict=True)))
+    return _adapted(
+        context, dict(zip(variants, context.bits(list(variants.values())), strict=True))
+    )
 
 
 def _distance(context: Context) -> tuple[dict[str, tuple[Slots, ...]], dict[str, FloatArray]]:

@@ -13,12 +13,15 @@ from typing import Literal
 
 from ..verdicts import METHOD_SEEDS, SESOI, Expectation
 
-Learner = Literal["MAML", "Meta-SGD", "Meta-SGD − MAML"]
+Learner = Literal["MAML", "Meta-SGD", "Meta-SGD − MAML", "Meta-SGD, one start"]
 Unit = Literal["points", "share", "number"]
 Expected = Expectation | Literal["RAISED OR LOWERED"]
 
 FAMILY_LEVEL = 0.05
 """All questions of a section are one family: its error rate, held by Holm's correction."""
+
+AGREEMENT = "agreement of signs beyond chance"
+"""A measurement of runs among others of their group."""
 
 RULES = (
     "An estimate is a mean over training runs that saw the same episodes; the interval of an "
