@@ -1,14 +1,15 @@
 """Everything in docs/ that is made from the code: `python docs/generate.py [cli] [measures] [results] [studies] [cards]`.
 
 CI makes ``cli.md`` and the tables of ``how-to-choose.md`` again and compares; ``results.md`` and
-``studies.md`` take minutes and are made by `make results` and `make studies`.
+``studies.md`` take long and are made by `make results` and `make studies`; what was measured is
+kept in the store, so that either goes on where it was cut short.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -51,41 +52,35 @@ def _verbs(command: Any, path: str) -> Iterator[str]:
 
 
 def results_page() -> str:
-    """The study on the shipped checkpoints, and an audit of each."""
+    """The study on the shipped checkpoints, an audit of each, and the sections over runs."""
     from metaprobe.analysis.audit import AuditSettings, audit
+    from metaprobe.analysis.seeds import run
+    from metaprobe.analysis.seeds.figures import figures
+    from metaprobe.analysis.seeds.results import results_markdown
     from metaprobe.analysis.studies import Settings
-    from metaprobe.analysis.studies.starshak2022 import run
+    from metaprobe.analysis.studies.starshak2022 import run as study_run
     from metaprobe.analysis.studies.starshak2022.run import EPISODES
-    from metaprobe.analysis.studies.writing import study_markdown, write_figures
+    from metaprobe.analysis.studies.writing import save_figures, write_figures
     from metaprobe.cli.options import processors, progress
     from metaprobe.data.store import Store
     from metaprobe.models.checkpoint import shipped
 
     store, jobs = Store(), processors()
     with progress("blocks") as told:
-        study = run(Settings(), store=store, jobs=jobs, progress=told)
+        study = study_run(Settings(), store=store, jobs=jobs, progress=told)
         every = audit(
             list(shipped()), AuditSettings(episodes=EPISODES), store=store, jobs=jobs, progress=told
         )
+        found = run.run(store=store, jobs=jobs, progress=told)
     write_figures(study, DOCS / "results")
+    pictures = {f"seeds-{name}": figure for name, figure in figures(found["profiles"]).items()}
+    save_figures(pictures, DOCS / "results", salt="seeds")
+    SEEDS.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     picture()
-    page = "\n".join(
-        [
-            "# Results on the shipped checkpoints\n",
-            "*Made by `make results`; do not edit.*\n",
-            f"Conv4-32 on glyphs, 5-way 1-shot, five inner steps, batch statistics, {EPISODES} paired",
-            "episodes from scripts no encoder was trained on (Cyrillic, Armenian, Georgian, Lao).",
-            "An effect is a paired difference of 1-NN accuracy with its 95 % interval. Claims C5–C9,",
-            "C11 and C12 speak of new training runs, classes and episodes at once; C1–C4 and C10 of new",
-            "runs on these episodes; the table of every checkpoint of new classes and episodes for that",
-            "checkpoint. Effects of claims and of that table are in percentage points, the tables of",
-            "phases and rates in shares. Verdicts as in [how to choose](how-to-choose.md).\n",
-            study_markdown(study, figures="results/"),
-            "## Every shipped checkpoint\n",
-            audit_table(every),
-        ]
-    )
-    return re.sub(r"(?<![\w-])-(?=\d)", "−", page)
+    return results_markdown(study, every, found, figures="results/")
+
+
+SEEDS = DOCS / "results" / "seeds.json"
 
 
 def studies_page() -> str:
@@ -156,36 +151,6 @@ and, for a single run, intervals over classes and episodes stand there all the s
 something the files lack is "not measured", with the reason. `--quick` takes fewer episodes and all
 of your runs.
 """
-
-
-def audit_table(found: Any) -> str:
-    """A line for each checkpoint: phases and effects, with both galleries."""
-    lines = [
-        "| checkpoint | gallery | meta-init | on-task | off-task | on effect | off effect | interaction | own head |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for one in found.audits:
-        other = "fresh" if one.gallery == "support" else "support"
-        for gallery, read in ((one.gallery, one), (other, one.other_gallery)):
-            phases = [f"{p.value:.3f}" for _, p in read.phases]
-            told = [
-                f"{100 * e.value:+.2f} [{100 * e.ci_low:+.2f}, {100 * e.ci_high:+.2f}] {e.verdict}"
-                for _, e in read.effects
-            ]
-            head = f"{one.head_accuracy.adapted.value:.3f}"
-            lines.append(
-                "| " + " | ".join([one.checkpoint.name, gallery, *phases, *told, head]) + " |"
-            )
-    floors = found.audits[0].floors
-    lines.append(
-        f"\nFloors on the same tasks: untrained encoder {floors.untrained.value:.3f}, raw pixels "
-        f"{floors.pixels.value:.3f}, shuffled labels {floors.shuffled_labels.value:.3f}."
-    )
-    lines.append(
-        "\nANIL moves the head alone, so its features cannot change. NAL has no head for episodes, "
-        "so it adapts from a head of zeros."
-    )
-    return "\n".join(lines) + "\n"
 
 
 MEASURES_FROM, MEASURES_TO = "<!-- measures: from the code -->", "<!-- measures: end -->"

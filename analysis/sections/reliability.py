@@ -52,7 +52,9 @@ def run(context: Context) -> Section:
         for name in names:
             excess = np.array([agreement(a, b, [name]) for a, b in which])
             lines.append(_line(group, name.removeprefix("body."), excess))
-        lines.append(_line(group, "all rates", np.array([agreement(a, b, names) for a, b in which])))
+        lines.append(
+            _line(group, "all rates", np.array([agreement(a, b, names) for a, b in which]))
+        )
         said.append(_sentence(group, len(which), lines[-1]))
     return Section(
         title="Reliability of the rates",

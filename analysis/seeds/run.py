@@ -72,14 +72,26 @@ def concluded(
     runs: Mapping[str, Sequence[Evidence]], every: Sequence[Evidence], *, episodes: int
 ) -> dict[str, Any]:
     """Verdicts over runs, and every checkpoint's own numbers, from evidence alone."""
-    return {
-        "schema": SCHEMA,
-        "episodes": episodes,
-        "runs": {learner: [e.name for e in found] for learner, found in runs.items()},
-        "answers": [_plain(a) for a in answers(QUESTIONS, runs)],
-        "profiles": profiles(runs),
-        "checkpoints": [_checkpoint(e) for e in every],
-    }
+    found: dict[str, Any] = rounded(
+        {
+            "schema": SCHEMA,
+            "episodes": episodes,
+            "runs": {learner: [e.name for e in found] for learner, found in runs.items()},
+            "answers": [_plain(a) for a in answers(QUESTIONS, runs)],
+            "profiles": profiles(runs),
+            "checkpoints": [_checkpoint(e) for e in every],
+        }
+    )
+    return found
+
+
+def rounded(found: Any) -> Any:
+    """Plain values with their numbers to six digits, as they are kept beside a page."""
+    if isinstance(found, Mapping):
+        return {key: rounded(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [rounded(value) for value in found]
+    return float(f"{found:.6g}") if isinstance(found, float) else found
 
 
 def _evidence(

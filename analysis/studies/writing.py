@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context
+from matplotlib.figure import Figure
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -90,16 +92,21 @@ def write_study(study: Study, folder: Path) -> list[Path]:
 
 
 def write_figures(study: Study, folder: Path) -> list[Path]:
-    """Write each figure as PNG and SVG."""
+    """Write each figure of a study as PNG and SVG."""
+    named = {_stem(study, name): figure for name, figure in study.figures.items()}
+    return save_figures(named, folder, salt=study.name)
+
+
+def save_figures(figures: Mapping[str, Figure], folder: Path, *, salt: str) -> list[Path]:
+    """Write figures by the stem of their files as PNG and SVG, the same bytes every time."""
     written = []
     unstamped = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-    for name, figure in study.figures.items():
+    for stem, figure in figures.items():
         for form, metadata in unstamped.items():
             buffer = io.BytesIO()
-            with rc_context({"svg.hashsalt": study.name}):
+            with rc_context({"svg.hashsalt": salt}):
                 figure.savefig(buffer, format=form, dpi=160, metadata=metadata)
-            path = folder / f"{_stem(study, name)}.{form}"
-            written.append(write_whole(path, buffer.getvalue()))
+            written.append(write_whole(folder / f"{stem}.{form}", buffer.getvalue()))
     return written
 
 
@@ -131,7 +138,7 @@ def claim_interval(claim: Claim) -> str:
     if claim.interval is None:
         return "–"
     if claim.decimals is None:
-        low, high = (f"{end:+.4g}" for end in claim.interval)
+        low, high = (f"{end:+.4g}".replace("-", "−") for end in claim.interval)
     else:
         low, high = (signed(end, claim.decimals) for end in claim.interval)
     return f"{low} to {high} {claim.unit}".rstrip()
@@ -147,8 +154,12 @@ def signed(value: float, decimals: int = 2) -> str:
 
 
 def number(value: Any) -> str:
-    """A table's entry, numbers to four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A table's entry, numbers to four digits.
+
+    >>> number(-0.25)
+    '−0.25'
+    """
+    return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
 def ledger(study: Study) -> Group:

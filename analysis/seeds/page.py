@@ -1,0 +1,179 @@
+"""What the sections say over runs, as a part of a Markdown page; made from plain values alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..sections.context import SECTIONS
+from ..studies.writing import signed
+from .question import RULES
+
+Plain = Mapping[str, Any]
+
+TITLES = {**SECTIONS, "controls": "Controls: movement without content"}
+
+INTRO = {
+    "layers": "Each block's features, pooled over space, and the embedding, before and after.",
+    "steps": "One run of the inner loop, looked at after every step; five were trained with.",
+    "distance": "The other task is drawn from ever further away; distance is measured between class "
+    "centroids at meta-init.",
+    "interventions": "The same encoder adapts to the same episodes with its rates changed in one "
+    "respect. Only this can show a cause.",
+    "controls": "Adaptations that move as far and know nothing of the task.",
+    "parts": "Only a part of the network moves, the rest stays at meta-init.",
+    "directions": "Sums of gradient and step over all layers and steps, episode by episode.",
+    "wandering": "The encoder adapts to ten tasks in a row and is never reset.",
+    "reliability": "Pairs of runs are compared weight by weight. Chance is what their shares of "
+    "negative rates give.",
+}
+
+COLUMNS = {"on": "on-task", "off": "off-task"}
+
+
+def seeds_markdown(found: Plain, *, figures: str = "") -> str:
+    """The sections over runs: rules, what causes what, a table a section.
+
+    Args:
+        found: As `run.run` returns it.
+        figures: Folder of the figures, relative to the page, with a closing slash.
+    """
+    runs = "; ".join(
+        f"{learner}: {len(names)} runs"
+        for learner, names in found["runs"].items()
+    )  # fmt: skip
+    parts = [
+        "## Why: the sections over training runs",
+        f"The first {found['episodes']} of the episodes above, the same for every checkpoint ({runs}). "
+        "Each statement was written down with its rule before it was measured; effects are in "
+        "percentage points.",
+        RULES,
+        _causes(found),
+    ]
+    for section, title in TITLES.items():
+        rows = [a for a in found["answers"] if a["section"] == section]
+        if rows:
+            parts += [f"### {title}", INTRO[section], *_pictures(section, figures), _table(rows)]
+            parts += _profile(section, found["profiles"])
+            parts.append(_each(rows, found["checkpoints"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def told(answer: Plain, value: float) -> str:
+    """A value in the unit of its question.
+
+    >>> told({"unit": "points"}, -0.0123)
+    '−1.23'
+    """
+    return signed(value, 3) if answer["unit"] == "number" else signed(100 * value)
+
+
+def _causes(found: Plain) -> str:
+    """Whether negative rates cause anything, over runs and checkpoint by checkpoint."""
+    asked = [a for a in found["answers"] if a["expected"] == "RAISED OR LOWERED"]
+    shown = [a["id"] for a in asked if a["outcome"] == "SUPPORTED"]
+    refuted = [a["id"] for a in asked if a["outcome"] == "REFUTED"]
+    said = f"Of the {len(asked)} statements that signs cause something"
+    said += f" ({', '.join(a['id'] for a in asked)}), {len(shown)} are supported"
+    said += f" ({', '.join(shown)})" if shown else ""
+    said += f" and {len(refuted)} refuted" + (f" ({', '.join(refuted)})" if refuted else "")
+    lines = [
+        f"**Do negative rates cause anything?** {said}. Single checkpoints, each by its audit's own rule:"
+    ]
+    rated = [c for c in found["checkpoints"] if "I1" in c["told"]]
+    lines += [f"- {c['name']}: {c['cause'] or 'no cause is shown.'}" for c in rated]
+    return lines[0] + "\n\n" + "\n".join(lines[1:])
+
+
+def _pictures(section: str, figures: str) -> list[str]:
+    from .figures import CAPTIONS
+
+    return [f"![{CAPTIONS[section]}]({figures}seeds-{section}.svg)"] if section in CAPTIONS else []
+
+
+UNITS = {"points": "points", "share": "%", "number": ""}
+
+
+def _table(rows: Sequence[Plain]) -> str:
+    lines = [
+        "| statement | learner | measured | over runs | 95 % interval | verdict | in words |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for a in rows:
+        smallest = (
+            f"{a['sesoi'] if a['unit'] == 'number' else 100 * a['sesoi']:g} {UNITS[a['unit']]}"
+        )
+        measured = f"{a['measured']}; counts from {smallest.strip()}; expected {a['expected']}"
+        value, interval = "–", "–"
+        if a["told"] is not None:
+            t = a["told"]
+            each = ", ".join(told(a, v) for v in t["by_run"])
+            p = a["p_holm"]
+            corrected = "p_Holm < 0.0001" if p < 0.0001 else f"p_Holm = {p:.4f}"
+            unit = f" {UNITS[a['unit']]}".rstrip()
+            value = f"{told(a, t['value'])}{unit}: {t['word']}, {corrected}; runs {each}"
+            interval = _ends(a, t)
+            if a["beyond"] is not None:
+                b = a["beyond"]
+                value += (
+                    f"; beyond a random change {told(a, b['value'])} ({_ends(a, b)}): {b['word']}"
+                )
+        cells = [f"**{a['id']}** {a['statement']}", a["learner"], measured, value, interval,
+                 f"**{a['outcome']}**", a["sentence"]]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _ends(answer: Plain, numbers: Plain) -> str:
+    return f"{told(answer, numbers['low'])} to {told(answer, numbers['high'])}"
+
+
+def _profile(section: str, profiles: Plain) -> list[str]:
+    """The section's curves as a table: a row a place, a column a learner and task."""
+    points, numbers = {"unit": "points"}, {"unit": "number"}
+    tables = {
+        "layers": [("layer", profiles["layers"], points), ("layer", profiles["similarity"], numbers)],
+        "steps": [("steps", [r for r in profiles["steps"] if int(r["label"]) % 5 < 1 or r["label"] == "1"], points)],
+        "distance": [("the other task", profiles["distance"], points)],
+        "wandering": [("tasks", profiles["wandering"], points)],
+    }  # fmt: skip
+    return [_curves(*table) for table in tables.get(section, ())]
+
+
+def _curves(what: str, rows: Sequence[Plain], unit: Plain) -> str:
+    keys = list(dict.fromkeys((r["learner"], r["kind"]) for r in rows))
+    labels = list(dict.fromkeys(r["label"] for r in rows))
+    by = {(r["label"], r["learner"], r["kind"]): r for r in rows}
+    heads = [f"{learner}, {COLUMNS.get(kind, kind)}" for learner, kind in keys]
+    far = "distance" in rows[0]
+    lines = ["| " + " | ".join([what, *(["distance"] if far else []), *heads]) + " |"]
+    lines.append("|---" * (1 + far + len(keys)) + "|")
+    for label in labels:
+        cells = [label]
+        if far:
+            cells.append(" / ".join(f"{by[(label, *key)]['distance']:.3f}" for key in keys))
+        for key in keys:
+            r = by.get((label, *key))
+            cells.append("–" if r is None else f"{told(unit, r['value'])} [{_ends(unit, r)}]")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _each(rows: Sequence[Plain], checkpoints: Sequence[Plain]) -> str:
+    """Every checkpoint's own numbers, folded."""
+    asked = {a["id"]: a for a in rows if "−" not in a["learner"]}
+    kept = [name for name in asked if any(name in c["told"] for c in checkpoints)]
+    if not kept:
+        return "Not asked of single checkpoints: the unit is the run."
+    lines = ["| " + " | ".join(["checkpoint", *kept]) + " |", "|---" * (1 + len(kept)) + "|"]
+    for c in checkpoints:
+        cells = [c["name"]]
+        for name in kept:
+            t = c["told"].get(name)
+            cells.append(
+                "–" if t is None
+                else f"{told(asked[name], t['value'])} [{_ends(asked[name], t)}] {t['word']}"
+            )  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    head = "<details><summary>Every checkpoint, intervals for new classes and episodes</summary>"
+    return f"{head}\n\n" + "\n".join(lines) + "\n\n</details>"
