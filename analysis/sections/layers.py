@@ -2,7 +2,7 @@
 
 Every block's features go through the 2×2 cells, and those at meta-init are compared with the
 adapted ones on the same queries. The similarities are averages over episodes, each beside the
-same measure with one side's rows dealt anew.
+same measure with one side's rows dealt anew, and with the share of such orders that are as alike.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from ...data.errors import ProbeError
 from ...probes.cells import Bits
-from ...probes.rows import Floats
-from ..similarity.cka import cka
+from ...probes.rows import Floats, Integers
+from ..similarity.cka import cka, cka_reordered
 from ..similarity.drift import drift_change, drift_cosine
-from ..similarity.overlap import mutual_knn
-from ..similarity.procrustes import procrustes
+from ..similarity.overlap import mutual_knn, mutual_knn_reordered
+from ..similarity.procrustes import procrustes, procrustes_reordered
 from .context import Context
 from .values import Line, Section, effect_line
 from .words import mean_interval, said
@@ -37,6 +37,24 @@ MEASURES: dict[str, Pair] = {
     "relative change": drift_change,
 }
 """Similarities θ → θ_T of one task's queries `(N, D)`."""
+
+Orders = Callable[[Floats, Floats, Integers], Floats]
+
+REORDERED: dict[str, Orders] = {
+    "debiased CKA": cka_reordered,
+    "Procrustes distance": procrustes_reordered,
+    "mutual kNN": lambda x, y, orders: mutual_knn_reordered(
+        x, y, orders, min(NEIGHBOURS, len(x) - 2), ids=np.arange(len(x)), zeros="orthogonal"
+    ),
+    "cosine θ→θ_T": lambda x, y, orders: np.array([drift_cosine(x, y[o]) for o in orders]),
+}
+"""The same with the second side's rows in many orders `(R, N)`, for those that have a null."""
+
+ORDERS = 99
+"""Orders of rows dealt anew behind a p-value, which is never below 1 / 100."""
+
+DEALT_EPISODES = 20
+"""Episodes whose rows are dealt anew so often: the first of the section's."""
 
 
 def run(context: Context) -> Section:
@@ -64,7 +82,8 @@ def run(context: Context) -> Section:
                 found[f"{moment}.{tap.name}"][:, 1].astype(float) for moment in ("init", "adapted")
             )
             value = over_episodes(measure, before, after)
-            lines.append(_line(name, tap.name, value, at))
+            p = None if name == "relative change" else p_value(name, before, after)
+            lines.append(_line(name, tap.name, value, at, p))
             if name == "relative change":
                 moved[tap.name] = float(np.nanmean(value)) if np.isfinite(value).any() else 0.0
             else:
@@ -100,11 +119,29 @@ def run(context: Context) -> Section:
     )
 
 
-def _line(group: str, label: str, values: Floats, at: int) -> Line:
+def p_value(name: str, before: Floats, after: Floats) -> float | None:
+    """Share of orders whose mean over episodes is as alike, from ``(E, N, D)`` of both sides.
+
+    None where an episode has no such similarity.
+    """
+    measure, up = REORDERED[name], -1 if name == "Procrustes distance" else 1
+    found = []
+    for e, (x, y) in enumerate(zip(before[:DEALT_EPISODES], after[:DEALT_EPISODES], strict=True)):
+        rng = np.random.default_rng([4, e])
+        dealt_anew = [rng.permutation(len(x)) for _ in range(ORDERS)]
+        try:
+            found.append(measure(x, y, np.stack([np.arange(len(x)), *dealt_anew])))
+        except ProbeError:
+            return None
+    mean = up * np.mean(found, axis=0)
+    return float((mean >= mean[0] - 1e-12).mean())
+
+
+def _line(group: str, label: str, values: Floats, at: int, p: float | None = None) -> Line:
     value, low, high, n = mean_interval(values)
     return Line(
         group=group, label=label, x=float(at), value=value, ci_low=low, ci_high=high,
-        unit="number", n=n,
+        unit="number", n=n, p=p,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import JsonValue
 
 from ..audit_parts import Count, Effect, Value, Verdict
+from ..audit_parts import Unit as Share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,7 @@ class Line(Value):
 
     ``group`` is the curve or block it belongs to, ``label`` its name there and ``x`` its place
     on the axis of a curve. Effects are shares: 0.01 is a percentage point. None: not defined.
+    ``p`` is there where the value was compared with a null; the section's notes say which.
     """
 
     group: str
@@ -31,6 +33,7 @@ class Line(Value):
     unit: Unit = "points"
     verdict: Verdict | None = None
     n: Count = 0
+    p: Share | None = None
 
 
 class Section(Value):
@@ -58,7 +61,7 @@ class Section(Value):
         return draw(self)
 
     def table(self) -> pd.DataFrame:
-        """One row a line: group, label, x, value, ci_low, ci_high, unit, verdict, n."""
+        """One row a line: group, label, x, value, ci_low, ci_high, unit, verdict, n, p."""
         import pandas as pd
 
         return pd.DataFrame(

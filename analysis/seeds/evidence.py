@@ -21,7 +21,7 @@ from ..sections.context import Context
 from ..sections.directions import correlation, quantities
 from ..sections.distance import how_far, levels_of
 from ..sections.interventions import SIGN, cause_sentence, random_as_far, variants_of
-from ..sections.layers import MEASURES, dealt, over_episodes
+from ..sections.layers import MEASURES, REORDERED, dealt, over_episodes, p_value
 from ..sections.parts import variants_of as parts_of
 from ..sections.wandering import TASKS as WALK
 from ..statistics import FloatArray, IntArray
@@ -56,15 +56,15 @@ class Evidence:
 
 def evidence(context: Context) -> Evidence:
     """Everything that questions ask of one encoder."""
-    slots, per_episode = _layers(context)
+    slots, similar, nulls = _layers(context)
     changed, cause = _interventions(context)
     far, distances = _distance(context)
     directions, correlations = _directions(context)
     return Evidence(
         context.found.measurement.encoder.name,
         {**slots, **_learned(context), **changed, **_parts(context), **far, **_wandering(context)},
-        {**per_episode, **distances, **directions},
-        correlations,
+        {**similar, **distances, **directions},
+        {**nulls, **correlations},
         cause,
     )
 
@@ -102,12 +102,13 @@ def _adapted(context: Context, found: Mapping[str, Cells]) -> dict[str, tuple[Sl
     }
 
 
-def _layers(context: Context) -> tuple[dict[str, tuple[Slots, ...]], dict[str, FloatArray]]:
+def _layers(
+    context: Context,
+) -> tuple[dict[str, tuple[Slots, ...]], dict[str, FloatArray], dict[str, float]]:
     """Every layer before and after, every step, and similarities of the queries of T′."""
     found, steps = context.trajectory, context.found.measurement.rule.steps
     bits: Bits = found["bits"].astype(bool)
     slots: dict[str, tuple[Slots, ...]] = {}
-    similar: dict[str, FloatArray] = {}
     for t, task in enumerate(TASKS):
         for step in range(bits.shape[1]):
             slots[f"step {step}, {task}"] = _slots(context, bits[:, step, -1, t], task)
@@ -115,17 +116,27 @@ def _layers(context: Context) -> tuple[dict[str, tuple[Slots, ...]], dict[str, F
             for moment, step in (("init", 0), ("adapted", steps)):
                 name = f"{moment} {tap.name.removesuffix(':avg')}, {task}"
                 slots[name] = _slots(context, bits[:, step, at, t], task)
+    return slots, *_similar(context)
+
+
+def _similar(context: Context) -> tuple[dict[str, FloatArray], dict[str, float]]:
+    """Similarities of the queries of T′ before and after, with their nulls, layer by layer."""
+    found = context.trajectory
+    similar: dict[str, FloatArray] = {}
+    numbers: dict[str, float] = {}
     for tap in context.taps:
-        layer = tap.name.removesuffix(":avg")
         before, after = (
             found[f"{moment}.{tap.name}"][:, 1].astype(float) for moment in ("init", "adapted")
         )
-        cka = MEASURES["debiased CKA"]
-        similar[f"debiased CKA {layer}"] = over_episodes(cka, before, after)
-        similar[f"debiased CKA {layer}, dealt"] = over_episodes(cka, before, dealt(after))
-        change = over_episodes(MEASURES["relative change"], before, after)
-        similar[f"relative change {layer}"] = change
-    return slots, similar
+        for name, measure in MEASURES.items():
+            named = f"{name} {tap.name.removesuffix(':avg')}"
+            similar[named] = over_episodes(measure, before, after)
+            if name in REORDERED:
+                similar[f"{named}, dealt"] = over_episodes(measure, before, dealt(after))
+                p = p_value(name, before, after)
+                if p is not None:
+                    numbers[f"p {named}"] = p
+    return similar, numbers
 
 
 def _interventions(context: Context) -> tuple[dict[str, tuple[Slots, ...]], str | None]:

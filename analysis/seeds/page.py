@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..sections.context import SECTIONS
+from ..sections.layers import ORDERS
 from ..studies.writing import signed
 from .question import RULES
 
@@ -130,14 +131,33 @@ def _ends(answer: Plain, numbers: Plain) -> str:
 
 def _profile(section: str, profiles: Plain) -> list[str]:
     """The section's curves as a table: a row a place, a column a learner and task."""
-    points, numbers = {"unit": "points"}, {"unit": "number"}
+    points = {"unit": "points"}
+    few = [r for r in profiles["steps"] if r["label"] == "1" or int(r["label"]) % 5 == 0]
     tables = {
-        "layers": [("layer", profiles["layers"], points), ("layer", profiles["similarity"], numbers)],
-        "steps": [("steps", [r for r in profiles["steps"] if int(r["label"]) % 5 < 1 or r["label"] == "1"], points)],
-        "distance": [("the other task", profiles["distance"], points)],
-        "wandering": [("tasks", profiles["wandering"], points)],
-    }  # fmt: skip
-    return [_curves(*table) for table in tables.get(section, ())]
+        "layers": [_curves("layer", profiles["layers"], points), _nulls(profiles["similarity"])],
+        "steps": [_curves("steps", few, points)],
+        "distance": [_curves("the other task", profiles["distance"], points)],
+        "wandering": [_curves("tasks", profiles["wandering"], points)],
+    }
+    return tables.get(section, [])
+
+
+def _nulls(rows: Sequence[Plain]) -> str:
+    """Similarities θ→θ_T beside what rows dealt anew give."""
+    number = {"unit": "number"}
+    lines = [
+        "Similarity of another task's queries before and after, on average over episodes and runs; "
+        "beside it what the same measure gives for rows dealt anew, and the largest p of any run "
+        f"(of {ORDERS + 1} orders, the one at hand among them, the share at least as alike).\n",
+        "| measure | layer | learner | similarity | rows dealt anew | p at most |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        null, p = ("–", "–") if r["p"] is None else (told(number, r["dealt"]), f"{r['p']:.2f}")
+        value = f"{told(number, r['value'])} [{_ends(number, r)}]"
+        cells = [r["kind"], r["label"], r["learner"], value, null, p]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _curves(what: str, rows: Sequence[Plain], unit: Plain) -> str:

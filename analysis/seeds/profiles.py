@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..sections.layers import MEASURES
 from .evidence import Evidence
 from .question import difference
 from .reduction import Runs, estimated
@@ -22,11 +23,13 @@ def profiles(runs: Runs) -> dict[str, list[dict[str, Any]]]:
             (layer, task, difference(f"adapted {layer}, {task}", f"init {layer}, {task}"))
             for layer in LAYERS for task in ("on", "off")
         ]),
-        "similarity": _rows(runs, [
-            (layer, kind, {f"{kind} {layer}{end}": 1.0})
-            for layer in LAYERS
-            for kind, end in (("relative change", ""), ("debiased CKA", ""))
-        ]),
+        "similarity": [
+            {**row, **_null(runs, row)}
+            for row in _rows(runs, [
+                (layer, measure, {f"{measure} {layer}": 1.0})
+                for measure in MEASURES for layer in LAYERS
+            ])
+        ],
         "steps": _rows(runs, [
             (str(step), task, difference(f"step {step}, {task}", f"step 0, {task}"))
             for step in _numbers(runs, "step ") for task in ("on", "off")
@@ -55,6 +58,16 @@ def _rows(runs: Runs, asked: list[tuple[str, str, dict[str, float]]]) -> list[di
                 rows.append({"learner": learner, "label": label, "kind": kind, **numbers,
                              "word": told.word})  # fmt: skip
     return rows
+
+
+def _null(runs: Runs, row: dict[str, Any]) -> dict[str, float | None]:
+    """What rows dealt anew give on average, and the largest p of any run."""
+    name = f"{row['kind']} {row['label']}"
+    found = runs[row["learner"]]
+    if not all(f"p {name}" in e.numbers for e in found):
+        return {"dealt": None, "p": None}
+    dealt = [float(np.nanmean(e.episodes[f"{name}, dealt"])) for e in found]
+    return {"dealt": float(np.mean(dealt)), "p": max(e.numbers[f"p {name}"] for e in found)}
 
 
 def _first(runs: Runs) -> Evidence:

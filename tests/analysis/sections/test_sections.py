@@ -16,6 +16,7 @@ from metaprobe.analysis.result import Audit
 from metaprobe.analysis.sections.context import SECTIONS, Context, run_sections
 from metaprobe.analysis.sections.distance import run as distance
 from metaprobe.analysis.sections.interventions import cause_sentence
+from metaprobe.analysis.sections.layers import ORDERS, REORDERED, p_value
 from metaprobe.analysis.sections.values import Section
 from metaprobe.data.errors import MetaprobeError
 from metaprobe.data.store import Store
@@ -219,3 +220,13 @@ def test_an_unknown_section_or_layer_is_refused(encoder: Encoder) -> None:
         audit(encoder, SMALL, sections=("layrs",))
     with pytest.raises(UnknownLayer, match="near it are"):
         audit(encoder, SMALL, layers=("blok1",))
+
+
+@pytest.mark.parametrize("name", list(REORDERED))
+def test_features_kept_beat_every_order_and_unrelated_ones_are_one_among_many(name: str) -> None:
+    draw = np.random.default_rng(0)
+    before, unrelated = draw.standard_normal((2, 6, 30, 8))
+    kept = before + 0.3 * draw.standard_normal(before.shape)
+    assert p_value(name, before, kept) == pytest.approx(1 / (ORDERS + 1))
+    assert 0.05 < (p_value(name, before, unrelated) or 0) <= 1
+    assert p_value(name, before, before) == pytest.approx(1 / (ORDERS + 1))

@@ -65,7 +65,7 @@ def test_no_effect_supports_nothing_but_the_statement_that_there_is_none() -> No
     assert one(replace(QUESTION, expected="RAISED OR LOWERED"), *still).outcome == "REFUTED"
     loud = runs(0.03, -0.03, 0.02, -0.02, 0.0)
     assert {
-        one(replace(QUESTION, expected=expected), *loud).outcome  # type: ignore[arg-type]
+        one(replace(QUESTION, expected=expected), *loud).outcome
         for expected in ("RAISED", "NO MATERIAL CHANGE", "RAISED OR LOWERED")
     } == {"NOT SHOWN"}
 
