@@ -53,7 +53,7 @@ REORDERED: dict[str, Orders] = {
 ORDERS = 99
 """Orders of rows dealt anew behind a p-value, which is never below 1 / 100."""
 
-DEALT_EPISODES = 20
+DEALT_EPISODES = 10
 """Episodes whose rows are dealt anew so often: the first of the section's."""
 
 

@@ -66,18 +66,20 @@ def distance(rows: Sequence[Row]) -> Figure:
             chosen = sorted(
                 (r for r in rows if r["learner"] == learner), key=lambda r: r["distance"]
             )
-            _errors(axis, [r["distance"] for r in chosen], chosen, learner)
+            _errors(axis, [r["distance"] for r in chosen], chosen, learner, joined=False)
         _finish(axis, "")
         axis.set(xlabel="distance of the other task", ylabel="change of accuracy, points")
         _key(figure)
     return figure
 
 
-def _errors(axis: Axes, x: Sequence[float], rows: Sequence[Row], learner: str) -> None:
+def _errors(
+    axis: Axes, x: Sequence[float], rows: Sequence[Row], learner: str, joined: bool = True
+) -> None:
     colour, marker, dash = LOOKS[learner]
     value, low, high = (100 * np.array([r[k] for r in rows]) for k in ("value", "low", "high"))
     axis.errorbar(
-        x, value, yerr=[value - low, high - value], color=colour, marker=marker, linestyle=dash,
+        x, value, yerr=[value - low, high - value], color=colour, marker=marker, linestyle=dash if joined else "none",
         markersize=4.5, linewidth=1.2, capsize=2.5, label=learner,
     )  # fmt: skip
 

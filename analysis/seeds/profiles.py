@@ -13,7 +13,8 @@ from .reduction import Runs, estimated
 
 LEARNERS: tuple[Literal["MAML", "Meta-SGD"], ...] = ("MAML", "Meta-SGD")
 
-LAYERS = ("block1", "block2", "block3", "block4", "embedding")
+LAYERS = ("block1", "block2", "block3", "block4")
+"""Of Conv4; the pooled features of the last block are the embedding of 28 × 28 images."""
 
 
 def profiles(runs: Runs) -> dict[str, list[dict[str, Any]]]:

@@ -138,7 +138,7 @@ def claim_interval(claim: Claim) -> str:
     if claim.interval is None:
         return "–"
     if claim.decimals is None:
-        low, high = (f"{end:+.4g}".replace("-", "−") for end in claim.interval)
+        low, high = (_minus(f"{end:+.4g}") for end in claim.interval)
     else:
         low, high = (signed(end, claim.decimals) for end in claim.interval)
     return f"{low} to {high} {claim.unit}".rstrip()
@@ -159,7 +159,12 @@ def number(value: Any) -> str:
     >>> number(-0.25)
     '−0.25'
     """
-    return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)
+    return _minus(f"{value:.4g}") if isinstance(value, float) else str(value)
+
+
+def _minus(text: str) -> str:
+    """A number with a minus sign for the hyphen before it; that of an exponent stays."""
+    return f"−{text[1:]}" if text.startswith("-") else text
 
 
 def ledger(study: Study) -> Group:
