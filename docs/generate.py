@@ -86,7 +86,7 @@ SEEDS = DOCS / "results" / "seeds.json"
 def studies_page() -> str:
     """The full run of every study that needs no trained encoder to be told; one page."""
     from metaprobe.analysis.studies import STUDIES, Settings, run_study
-    from metaprobe.analysis.studies.words import RULES, WORDS
+    from metaprobe.analysis.studies.words import OWN, RULES, STUDIES_HEAD, WORDS
     from metaprobe.analysis.studies.writing import study_markdown, write_figures
     from metaprobe.cli.options import processors, progress
     from metaprobe.data.store import Store
@@ -106,51 +106,6 @@ def studies_page() -> str:
     words = "\n".join(f"- **{word}**: {meaning}" for word, meaning in WORDS)
     head = STUDIES_HEAD.format(rules=RULES, words=words)
     return head + "\n".join([*lines, "", OWN, *pages])
-
-
-STUDIES_HEAD = """# Studies: what papers claim, run again
-
-*Made by `make studies`; do not edit.*
-
-Each study asks what one paper says of adaptation, states its claims so that they can fail, runs
-them again and gives a verdict: SUPPORTED, REFUTED or NOT SHOWN. A published value says how it is
-known: read in the paper, digitised from a figure, from a secondary source, derived, or not
-obtainable. `metaprobe study NAME` runs one, `--quick` with fewer repeats under the same rules;
-`metaprobe study --all --out DIR` makes one page of all.
-
-The study of trained encoders, `starshak2022`, has a page of its own: [results](results.md).
-
-{rules}
-
-<details><summary>Words used</summary>
-
-{words}
-
-</details>
-
-| study | question | supported | refuted | not shown |
-|---|---|---|---|---|
-"""
-
-
-OWN = """## On your own encoders
-
-`starshak2022` is measured on your checkpoints and data where you name them:
-
-```sh
-metaprobe study starshak2022 --data mini-imagenet:DIR --checkpoints RUNS --out study
-metaprobe study starshak2022 --data DIR --checkpoints maml=a.pth --checkpoints meta-sgd=b.pth
-```
-
-`RUNS` is a folder of training runs, as many of MAML as of Meta-SGD; `--checkpoints` also takes
-files, and may be repeated. A checkpoint of `metaprobe train` says which learner made it; in a file
-from elsewhere learned rates say Meta-SGD and nothing says MAML, so write `maml=FILE`. Runs with the
-same seeds are paired by seed, others in the order given. With fewer than five runs of each learner
-every verdict is NOT SHOWN, since a method cannot be judged by its checkpoints; the measured values
-and, for a single run, intervals over classes and episodes stand there all the same. A claim about
-something the files lack is "not measured", with the reason. `--quick` takes fewer episodes and all
-of your runs.
-"""
 
 
 MEASURES_FROM, MEASURES_TO = "<!-- measures: from the code -->", "<!-- measures: end -->"
