@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from .errors import DataError
 from .hdf5 import read_hdf5
 from .images import LabelledImages
+from .readers.options import DEFAULT
+from .readers.paths import choose_split
 
 KNOWN = ("images", "labels", "ids", "classes", "groups", "split")
 MOST_GROWTH = 1000
@@ -67,24 +69,26 @@ def from_arrays(
             code="shape",
         )
     if "ids" in arrays:
-        ids = _words(arrays["ids"])
+        ids = _words(arrays["ids"], where)
     else:
         ids = np.array([f"{name}/{i}" for i in range(len(raw))])
     if "split" in arrays and split != "all":
-        words = _words(arrays["split"])
-        rows = np.flatnonzero(words == split)
-        if not len(rows):
-            raise DataError(
-                f"{where!r} has no split {split!r}; it has {', '.join(sorted(set(words)))}",
-                code="unknown-split",
-            )
+        words = _words(arrays["split"], where)
+        rows = np.flatnonzero(words == choose_split(split, sorted(set(words)), where))
         images, raw, ids = images[rows], raw[rows], ids[rows]
     if "classes" in arrays and raw.dtype.kind in "iu":
-        names = _words(arrays["classes"])
+        names = _words(arrays["classes"], where)
         labels = raw.astype(np.int64)
-        groups = _words(arrays["groups"]) if "groups" in arrays else np.full(len(names), "all")
+        groups = (
+            _words(arrays["groups"], where) if "groups" in arrays else np.full(len(names), "all")
+        )
     else:
-        found, labels = np.unique(raw, return_inverse=True)
+        if raw.dtype.kind not in "biuOSU":
+            raise DataError(
+                f"{where!r} has {raw.dtype} labels; whole numbers or text are needed", code="dtype"
+            )
+        found, labels = np.unique(raw if raw.dtype.kind in "biu" else _words(raw, where),
+                                  return_inverse=True)  # fmt: skip
         names, groups = found.astype(str), np.full(len(found), "all")
     whole = LabelledImages(
         name=name,
@@ -115,12 +119,15 @@ def _channels_first(images: NDArray[Any], where: str) -> NDArray[Any]:
     return images
 
 
-def _words(array: NDArray[Any]) -> NDArray[np.str_]:
+def _words(array: NDArray[Any], where: str) -> NDArray[np.str_]:
     flat = np.asarray(array).ravel()
-    if flat.dtype.kind == "O":  # HDF5 strings
-        flat = np.array([w.decode() if isinstance(w, bytes) else str(w) for w in flat])
-    elif flat.dtype.kind == "S":
-        flat = np.char.decode(flat, "utf-8")
+    try:
+        if flat.dtype.kind == "O":  # HDF5 strings
+            flat = np.array([w.decode() if isinstance(w, bytes) else str(w) for w in flat])
+        elif flat.dtype.kind == "S":
+            flat = np.char.decode(flat, "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where!r} has names that are not UTF-8", code="not-text") from error
     return flat.astype(str)
 
 
@@ -151,10 +158,11 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     stored = path.stat().st_size
     out: dict[str, NDArray[Any]] = {}
     with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
+        wanted = [m for m in archive.infolist() if m.filename.removesuffix(".npy") in names]
+        unpacked = sum(member.file_size for member in wanted)
+        DEFAULT.require_bytes(unpacked, f"{unpacked:,} bytes unpacked", str(path))
+        for member in wanted:
             name = member.filename.removesuffix(".npy")
-            if name not in names:
-                continue
             if name in out:
                 raise DataError(f"{str(path)!r} holds array {name!r} twice", code="duplicate")
             if member.file_size > MOST_GROWTH * max(stored, 4096):
@@ -172,6 +180,11 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
                 if read is None:
                     raise DataError(f"array {name!r} has .npy version {version}", code="unreadable")
                 shape, _, dtype = read(file)
+            if dtype.hasobject:
+                raise DataError(
+                    f"array {name!r} in {str(path)!r} holds Python objects; numbers and text are read",
+                    code="dtype",
+                )
             size = int(np.prod(shape, dtype=object)) * dtype.itemsize
             if size > member.file_size:
                 raise DataError(

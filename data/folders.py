@@ -7,6 +7,7 @@ wherever the folder lies. Links that lead out of the folder are refused.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from .errors import DataError
@@ -14,6 +15,7 @@ from .images import LabelledImages
 from .readers.options import DEFAULT, ReadOptions
 from .readers.paths import SPLIT_WORDS, choose_split, folder, image_files, inside, subfolders
 from .readers.pictures import Listing, Picture, read_pictures
+from .readers.shared import refuse_shared, shared_note
 
 
 def read_image_folder(
@@ -26,13 +28,16 @@ def read_image_folder(
         split: Which split folder; ``"all"`` for all of them, and where the class folders lie
             directly in the folder.
         options: How images are read.
-        name: Name of the dataset; the folder's when None.
+        name: Name of the benchmark, whose splits divide the classes; the folder's when None.
 
     Raises:
-        DataError: If there is no such split, no class, or images cannot be read.
+        DataError: If there is no such split, no class, images cannot be read, or a benchmark's
+            splits share a class.
     """
     root = folder(path, "image")
     splits = split_folders(root)
+    if name is not None:
+        refuse_shared({word: subfolders(root / word) for word in splits}, str(path))
     if not splits:
         tops = [root]
     elif split == "all":
@@ -46,7 +51,11 @@ def read_image_folder(
             "split/class/image",
             code="no-classes",
         )
-    return read_pictures(Listing(name or root.name, split, str(path), pictures), options)
+    classes = [name for top in tops for name in subfolders(top)]
+    listing = Listing(name or root.name, split, str(path), pictures, classes=classes)
+    found = read_pictures(listing, options)
+    others = {w: subfolders(root / w) for w in splits if root / w not in tops}
+    return replace(found, notes=(*found.notes, *shared_note(found.classes, others)))
 
 
 def split_folders(root: Path) -> list[str]:

@@ -81,6 +81,8 @@ class LabelledImages:
                 f"{len(self.classes)} classes",
                 code="label",
             )
+        for words in (self.ids, self.classes, self.groups):
+            _require_text(words, where)
         if len(np.unique(self.ids)) != len(self.ids):
             raise DataError(f"{where} repeats a sample id; ids must be unique", code="duplicate-id")
         if self.images.dtype == np.float32:
@@ -156,3 +158,22 @@ class LabelledImages:
                 code="unknown-group",
             )
         return self.subset([c for c, g in enumerate(self.groups) if g in set(groups)])
+
+
+def _require_text(words: Sequence[str] | NDArray[np.str_], where: str) -> None:
+    """Refuse names that no file can hold as text: those of files on disk may be any bytes."""
+    try:
+        "".join(map(str, words)).encode()
+    except UnicodeEncodeError as error:
+        bad = next(word for word in map(str, words) if not _is_text(word))
+        raise DataError(
+            f"{where} has the name {bad!r}, which is not UTF-8; rename it", code="not-text"
+        ) from error
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -35,6 +35,7 @@ class Machine:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.opaque: set[str] = set()
+        self.made = 0
 
     def step(self, name: str, argument: Any) -> None:
         """One instruction."""
@@ -250,9 +251,17 @@ class Machine:
 
     def _ours(self, function: Callable[..., Any], *args: Any) -> Any:
         try:
-            return function(*args)
+            found = function(*args)
         except DataError as error:  # raised where the file's name is not known
             raise DataError(f"{self.where!r} holds {error}", code=error.code) from error
+        self.made += _weight(args[0] if found is None else found)  # state is set in place
+        if self.made > self.policy.most_bytes:
+            raise DataError(
+                f"{self.where!r} is a pickle whose arrays are many times its own size; that is "
+                "refused",
+                code="too-large",
+            )
+        return found
 
     def _binpersid(self, _: Any) -> None:
         reference = self.pop()
@@ -263,3 +272,13 @@ class Machine:
                 code="pickle-instruction",
             )
         self.stack.append(self.policy.persistent(reference))
+
+
+def _weight(value: Any) -> int:
+    """Bytes that a call made, about: of an array those of its values."""
+    held = getattr(value, "value", value)
+    if hasattr(held, "nbytes"):
+        return int(held.nbytes)
+    return (
+        len(held) * (1 if isinstance(held, bytes | str) else 8) if hasattr(held, "__len__") else 0
+    )

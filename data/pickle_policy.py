@@ -57,6 +57,8 @@ class Policy:
         refusal: The error for a name without meaning; None for the ordinary one.
         cycles: Whether a container may hold itself.
         most_steps: Instructions.
+        most_bytes: Bytes that calls may make altogether; a pickle may hand one text to a thousand
+            of them.
         most_depth: Containers within containers.
     """
 
@@ -69,6 +71,7 @@ class Policy:
     refusal: Callable[[str], Exception] | None = None
     cycles: bool = False
     most_steps: int = 16_000_000
+    most_bytes: int = 2**63
     most_depth: int = 200
 
 

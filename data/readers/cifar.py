@@ -18,6 +18,7 @@ from ..images import LabelledImages
 from .options import DEFAULT, ReadOptions
 from .paths import SPLIT_NAMES, choose_split, folder, text_lines
 from .pictures import Listing, read_pictures
+from .shared import refuse_shared
 from .split_pickles import read_split_pickles, split_pickles
 
 PICKLES = {"cifar-fs": ("CIFAR_FS_{split}.pickle",), "fc100": ("FC100_{split}.pickle",)}
@@ -101,7 +102,9 @@ def _from_lists(
     words = {w: lists / f"{w}.txt" for ws in SPLIT_NAMES.values() for w in ws}
     there = {word: path for word, path in words.items() if path.is_file()}
     chosen = list(there) if split == "all" else [choose_split(split, there, str(lists))]
-    classes = [line for word in chosen for line in text_lines(there[word])]
+    lines = {word: text_lines(path) for word, path in there.items()}
+    refuse_shared(lines, str(lists))
+    classes = [line for word in chosen for line in lines[word]]
     missing = sorted(set(classes) - {p.name for p in (home / "data").iterdir() if p.is_dir()})
     if missing:
         raise DataError(
@@ -110,4 +113,4 @@ def _from_lists(
         )
     wanted = set(classes)
     pictures = [p for p in class_pictures(home / "data", home.resolve()) if p.label in wanted]
-    return read_pictures(Listing(name, split, str(home), pictures), options)
+    return read_pictures(Listing(name, split, str(home), pictures, classes=wanted), options)

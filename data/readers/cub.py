@@ -24,6 +24,7 @@ from ..images import LabelledImages
 from .options import DEFAULT, ReadOptions
 from .paths import SPLIT_NAMES, choose_split, folder, inside, read_text, text_lines
 from .pictures import Listing, Picture, read_pictures
+from .shared import refuse_shared
 from .tables import read_split_tables, split_tables
 
 LISTS = ("images.txt", "image_class_labels.txt", "classes.txt")
@@ -48,7 +49,11 @@ def read_cub(path: Path, split: str, options: ReadOptions = DEFAULT) -> Labelled
     if split not in ("all", "official-train", "official-test"):
         if lists:
             word = choose_split(split, lists, str(path))
-            return read_pictures(_from_json(home, lists[word], split), options)
+            listings = {name: _from_json(home, file, split) for name, file in lists.items()}
+            refuse_shared(
+                {n: {p.label for p in one.pictures} for n, one in listings.items()}, str(path)
+            )
+            return read_pictures(listings[word], options)
         if tables:
             return read_split_tables("cub", home, tables, split, options)
     return read_pictures(_official(home, split), options)

@@ -75,7 +75,8 @@ def read_meta_dataset(path: Path, split: str, options: ReadOptions = DEFAULT) ->
             )
         pictures += found
         groups[name] = spec.groups.get(number, "all")
-    return read_pictures(Listing(spec.name, split, str(path), pictures, groups, wrong), options)
+    listing = Listing(spec.name, split, str(path), pictures, groups, wrong, classes=groups)
+    return read_pictures(listing, options)
 
 
 def is_meta_dataset(root: Path) -> bool:

@@ -53,7 +53,8 @@ def is_mini_imagenet(root: Path) -> bool:
     """Whether a folder has the split tables beside ``images``, or the pickles by name."""
     if _pickles(root):
         return True
-    return (root / "train.csv").is_file() and (root / "images").is_dir() and not split_folders(root)
+    listed = bool(split_tables(root)) and (root / "images").is_dir()
+    return listed and not split_folders(root) and not (root / "images.txt").is_file()  # CUB's
 
 
 def misfiled(row: Row) -> str | None:

@@ -40,13 +40,15 @@ def read_omniglot(path: Path, split: str, options: ReadOptions = DEFAULT) -> Lab
     there = [word for word, name in FOLDERS.items() if (root / name).is_dir()]
     asked = ALSO.get(split, split)
     words = there if asked == "all" and there else [choose_split(asked, there, str(path))]
-    pictures = []
+    pictures: list[Picture] = []
     groups: dict[str, str] = {}
     for word in words:
-        for alphabet, picture in _drawings(root / FOLDERS[word], root):
-            pictures.append(picture)
-            groups[picture.label] = alphabet
-    return read_pictures(Listing("omniglot", split, str(path), pictures, groups), options)
+        for alphabet in subfolders(root / FOLDERS[word]):
+            for name, picture in _drawings(root / FOLDERS[word] / alphabet, root):
+                groups[name] = alphabet
+                pictures += picture
+    listing = Listing("omniglot", split, str(path), pictures, groups, classes=groups)
+    return read_pictures(listing, options)
 
 
 def read_rotated(path: Path, split: str, options: ReadOptions = DEFAULT) -> LabelledImages:
@@ -74,9 +76,9 @@ def is_omniglot(root: Path) -> bool:
     return any((root / name).is_dir() for name in FOLDERS.values())
 
 
-def _drawings(top: Path, root: Path) -> Iterator[tuple[str, Picture]]:
-    for alphabet in subfolders(top):
-        for character in subfolders(top / alphabet):
-            for path in image_files(top / alphabet / character):
-                id_ = path.relative_to(root).as_posix()
-                yield alphabet, Picture(id_, f"{alphabet}/{character}", inside(root, id_))
+def _drawings(alphabet: Path, root: Path) -> Iterator[tuple[str, list[Picture]]]:
+    """Each character of an alphabet by name, and its drawings."""
+    for character in subfolders(alphabet):
+        name = f"{alphabet.name}/{character}"
+        ids = [p.relative_to(root).as_posix() for p in image_files(alphabet / character)]
+        yield name, [Picture(id_, name, inside(root, id_)) for id_ in ids]

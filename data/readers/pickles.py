@@ -14,6 +14,7 @@ import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,14 @@ from ..images import LabelledImages
 from ..unpickle import read_pickle
 from ..unpickle_plain import DATASETS, filled_arrays
 from .options import DEFAULT, ReadOptions
-from .pictures import left_out, refuse_above
+from .plain_values import plain_text, whole_numbers
+from .refusals import left_out, refuse_above, refuse_empty, without_images
+
+MOST_STEPS = 1_000_000
+"""Instructions of a pickled dataset, beyond one for each 100 bytes: what it holds is arrays."""
+
+MOST_MADE = 64 * 2**20
+"""Bytes that its arrays may take, beyond twice those of the file."""
 
 
 def read_pickled_arrays(
@@ -71,7 +79,10 @@ def labelled(
         ids=np.array([f"{classes[labels[row]]}/{row:06d}" for row in rows]),
         classes=tuple(used),
         groups=("all",) * len(used),
-        notes=() if not bad else (left_out(bad, len(images)),),
+        notes=(
+            *([left_out(bad, len(images))] if bad else []),
+            *without_images(set(classes) - set(used), classes),
+        ),
     )
 
 
@@ -91,7 +102,7 @@ def pickled_arrays(
             "needed",
             code="layout",
         )
-    table = {_text(key): value for key, value in found.items()}
+    table = {plain_text(key, where): value for key, value in found.items()}
     raw = next((table[key] for key in ("image_data", "data", "images") if key in table), None)
     if raw is None or not ({"class_dict", "labels"} & set(table)):
         raise DataError(
@@ -99,9 +110,12 @@ def pickled_arrays(
             "'image_data' with 'class_dict', or 'data' with 'labels', are needed",
             code="layout",
         )
-    images = _images(raw, where)
+    images = _images(raw, where, MOST_MADE + 2 * path.stat().st_size)
     if "class_dict" in table:
-        return images, *_from_class_dict(table["class_dict"], len(images), where)
+        labels, classes, wrong = _from_class_dict(table["class_dict"], len(images), where)
+        empty = [plain_text(k, where) for k, rows in table["class_dict"].items() if not len(rows)]
+        refuse_empty(empty, classes, where, options)
+        return images, labels, classes, wrong
     return images, *_from_labels(table["labels"], table.get("catname2label"), len(images), where)
 
 
@@ -115,9 +129,10 @@ def unpickled(path: Path, options: ReadOptions) -> Any:
         raise DataError(f"data file {str(path)!r} does not exist", code="missing-file")
     size = path.stat().st_size  # its bytes are held once as they are and once as arrays
     options.require_bytes(2 * size, f"twice its {size:,} bytes", str(path))
+    policy = replace(DATASETS, most_steps=MOST_STEPS + size // 100, most_bytes=MOST_MADE + 2 * size)
     with _Clipped(io.FileIO(path)) as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # odd escapes in Python 2's text
-        return filled_arrays(read_pickle(stream, DATASETS, str(path)).value)
+        return filled_arrays(read_pickle(stream, policy, str(path)).value)
 
 
 class _Clipped(io.BufferedReader):
@@ -128,12 +143,8 @@ class _Clipped(io.BufferedReader):
         return super().read(left if size is None or size < 0 else min(size, max(left, 0)))
 
 
-def _text(key: Any) -> str:
-    return key.decode("latin-1") if isinstance(key, bytes) else str(key)
-
-
-def _images(raw: Any, where: str) -> NDArray[np.uint8]:
-    """An array `(N, H, W, C)` of bytes, from an array or a list of arrays."""
+def _images(raw: Any, where: str, most: int) -> NDArray[np.uint8]:
+    """An array `(N, H, W, C)` of bytes, from an array or a list of arrays of `most` bytes."""
     if isinstance(raw, list):
         if not raw or not all(isinstance(one, np.ndarray) for one in raw):
             raise DataError(f"{where!r} holds images that are not arrays", code="layout")
@@ -143,6 +154,11 @@ def _images(raw: Any, where: str) -> NDArray[np.uint8]:
                 f"{where!r} holds images of {len(shapes)} shapes, such as "
                 f"{' and '.join(map(str, sorted(shapes)[:2]))}; one is needed",
                 code="mixed-sizes",
+            )
+        if sum(one.nbytes for one in raw) > most:
+            raise DataError(
+                f"{where!r} holds {len(raw):,} images that are the same few over and over",
+                code="too-large",
             )
         raw = np.stack(raw)
     if not isinstance(raw, np.ndarray):
@@ -173,7 +189,9 @@ def _from_class_dict(given: Any, n: int, where: str) -> tuple[list[int], list[st
     """A class for each row, from rows by class."""
     if not isinstance(given, dict) or not given:
         raise DataError(f"{where!r} has a class_dict that names no classes", code="layout")
-    rows_by_class = {_text(name): _whole(rows, where) for name, rows in given.items()}
+    rows_by_class = {
+        plain_text(name, where): whole_numbers(rows, where) for name, rows in given.items()
+    }
     classes = sorted(rows_by_class)
     labels = [-1] * n
     wrong: dict[int, str] = {}
@@ -197,37 +215,30 @@ def _from_labels(
 ) -> tuple[list[int], list[str], dict[int, str]]:
     """A class for each row, from a label for each and maybe names of the labels."""
     if isinstance(given, list) and any(isinstance(one, str | bytes) for one in given):
-        words = [_text(one) for one in given]
+        words = [plain_text(one, where) for one in given]
     else:
-        words = [str(label) for label in _whole(given, where)]
+        words = [str(label) for label in whole_numbers(given, where)]
     if len(words) != n:
         raise DataError(
             f"{where!r} has {len(words)} labels for {n} images; each needs one", code="length"
         )
     if isinstance(named, dict) and named:
         names: dict[str, str] = {}
-        for name, label in named.items():
-            if names.setdefault(_text(label), _text(name)) != _text(name):
+        for key, value in named.items():
+            name, label = plain_text(key, where), plain_text(value, where)
+            if names.setdefault(label, name) != name:
                 raise DataError(
-                    f"{where!r} names label {_text(label)} both {names[_text(label)]!r} and "
-                    f"{_text(name)!r}",
+                    f"{where!r} names label {label} both {names[label]!r} and {name!r}",
                     code="duplicate",
                 )
         wrong = {row: f"label {w} has no name" for row, w in enumerate(words) if w not in names}
         words = [names.get(word, word) for word in words]
     else:
-        wrong = {}
+        names = {}
+        wrong = {row: f"label {w} is below 0" for row, w in enumerate(words) if w[:1] == "-"}
         if all(word.isdecimal() for word in words):  # so that their order is that of numbers
             wide = max(map(len, words))
             words = [word.zfill(wide) for word in words]
-    classes = sorted(set(words))
+    classes = sorted({*words, *names.values()})
     number = {word: i for i, word in enumerate(classes)}
     return [number[word] for word in words], classes, wrong
-
-
-def _whole(given: Any, where: str) -> list[int]:
-    """A flat list of whole numbers, from a list or an array."""
-    flat = np.asarray(given) if isinstance(given, list | tuple | np.ndarray | range) else None
-    if flat is None or flat.ndim != 1 or flat.dtype.kind not in ("iu" if flat.size else "iuf"):
-        raise DataError(f"{where!r} has labels or rows that are no whole numbers", code="layout")
-    return [int(one) for one in flat]

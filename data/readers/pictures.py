@@ -10,10 +10,9 @@ itself about, is counted and named, and refused above the share allowed.
 from __future__ import annotations
 
 import io
-import math
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from PIL import Image
 from ..errors import DataError
 from ..images import LabelledImages
 from .options import ReadOptions
+from .refusals import left_out, refuse_above, refuse_empty, without_images
 
 MOST_PIXELS = 50_000_000
 """Pixels of one image; a small file can claim many more."""
@@ -36,6 +36,10 @@ BROKEN = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, Ove
           EOFError, MemoryError, AttributeError, Image.DecompressionBombError,
           Image.DecompressionBombWarning)  # fmt: skip
 """What Pillow's decoders raise on damaged files."""
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
+"""What is decoded, whatever a file is called. Left to itself Pillow would also take PostScript,
+for which it starts Ghostscript."""
 
 TELL_EVERY = 200
 
@@ -65,6 +69,7 @@ class Listing:
         where: The dataset's place, for errors.
         pictures: In their order.
         groups: Group of a class; ``"all"`` for a class that is not among them.
+        classes: Every class that the layout names, be there images of it or not.
         wrong: What the list contradicts itself about: id of an image to a reason in words.
     """
 
@@ -74,6 +79,7 @@ class Listing:
     pictures: Sequence[Picture]
     groups: Mapping[str, str] = field(default_factory=dict)
     wrong: Mapping[str, str] = field(default_factory=dict)
+    classes: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,9 @@ def read_pictures(listing: Listing, options: ReadOptions) -> LabelledImages:
     if not whole:
         raise DataError(f"{where!r} lists no images", code="no-classes")
     bad = {**_contradictions(listing.pictures), **listing.wrong}
+    listed = {picture.label for picture in listing.pictures} - {""}
+    named = {*listing.classes, *listed}
+    refuse_empty(named - listed, named, where, options)
     headers: list[_Header | None] = []
     for i, picture in enumerate(listing.pictures):
         if options.progress is not None and i % TELL_EVERY == 0:
@@ -135,7 +144,10 @@ def read_pictures(listing: Listing, options: ReadOptions) -> LabelledImages:
         classes=tuple(classes),
         groups=tuple(listing.groups.get(name, "all") for name in classes),
         prepared=None if resize is None else f"shorter side to {resize}, centre crop",
-        notes=() if not bad else (left_out(bad, whole),),
+        notes=(
+            *([left_out(bad, whole)] if bad else []),
+            *without_images(named - set(classes), named),
+        ),
     )
 
 
@@ -149,35 +161,6 @@ def _contradictions(pictures: Sequence[Picture]) -> dict[str, str]:
             wrong[picture.id] = f"listed as {before!r} and as {picture.label!r}"
     times = Counter(picture.id for picture in pictures)
     return {**{id_: "listed twice" for id_, n in times.items() if n > 1}, **wrong}
-
-
-def refuse_above(bad: Mapping[str, str], whole: int, where: str, options: ReadOptions) -> None:
-    if len(bad) == whole or len(bad) > options.max_unreadable * whole:
-        raise DataError(
-            f"{where!r}: {left_out(bad, whole, 'unreadable or mislabelled')}; mend them"
-            + (
-                ""
-                if len(bad) == whole
-                else f", or allow it with --max-unreadable {_share(len(bad), whole)}"
-            ),
-            code="unreadable",
-        )
-
-
-def _share(bad: int, whole: int) -> str:
-    """The smallest short share that allows as many.
-
-    >>> _share(2, 100), _share(1, 3000)
-    ('0.02', '0.0004')
-    """
-    return f"{math.ceil(10_000 * bad / whole) / 10_000:g}"
-
-
-def left_out(bad: Mapping[str, str], whole: int, said: str = "left out") -> str:
-    """How many, and the first few by name."""
-    named = [f"{id_!r} ({why})" for id_, why in list(bad.items())[:3]]
-    more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-    return f"{len(bad)} of {whole} images {said}: {', '.join(named)}{more}"
 
 
 def _shape(
@@ -250,12 +233,12 @@ def _opened(source: Path | bytes) -> Iterator[Image.Image]:
         warnings.filterwarnings("ignore", "Palette images with Transparency")
         warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
         if isinstance(source, bytes):
-            with Image.open(io.BytesIO(source)) as image:
+            with Image.open(io.BytesIO(source), formats=FORMATS) as image:
                 yield image
             return
         if source.stat().st_size > MOST_FILE:
             raise ValueError(f"{source.stat().st_size:,} bytes, {MOST_FILE:,} are allowed")
-        with source.open("rb") as file, Image.open(file) as image:
+        with source.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             yield image
 
 

@@ -13,6 +13,7 @@ from ..images import LabelledImages
 from .options import ReadOptions
 from .paths import SPLIT_NAMES, choose_split
 from .pickles import read_pickled_arrays
+from .shared import refuse_shared
 
 
 def split_pickles(root: Path, patterns: Iterable[str]) -> dict[str, Path]:
@@ -44,12 +45,14 @@ def read_split_pickles(
 
 
 def joined(parts: list[LabelledImages]) -> LabelledImages:
-    """Splits of one dataset as one, ids led by the split's name; the same class stays one class.
+    """Splits of one dataset as one, ids led by the split's name.
 
     Raises:
-        DataError: If their images differ in shape.
+        DataError: If their images differ in shape, or they share a class: files that number their
+            classes from 0 each cannot be told from a leak.
     """
     first = parts[0]
+    refuse_shared({part.split: part.classes for part in parts}, first.name)
     if len({part.shape for part in parts}) > 1:
         raise DataError(
             f"the splits of {first.name!r} have images of shapes "

@@ -9,14 +9,17 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from ..errors import DataError
 from ..images import LabelledImages
+from .arrow import MOST_ROWS, parquet_columns
 from .options import DEFAULT, ReadOptions
 from .paths import SPLIT_NAMES, canonical, choose_split, inside, read_text, spellings
 from .pictures import Listing, Picture, read_pictures
+from .shared import refuse_shared, shared_note
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "path": ("path", "filename", "file_name", "file", "filepath", "image", "image_path"),
@@ -61,7 +64,7 @@ def read_table(path: Path, split: str, options: ReadOptions = DEFAULT) -> Labell
     """
     if not path.is_file():
         raise DataError(f"table {str(path)!r} does not exist", code="missing-file")
-    rows = table_rows(path)
+    rows = whole = table_rows(path)
     words = sorted({row.split for row in rows} - {""})
     if words and split != "all":
         if not {canonical(w) for w in words} & set(map(canonical, spellings(split))):
@@ -70,18 +73,32 @@ def read_table(path: Path, split: str, options: ReadOptions = DEFAULT) -> Labell
                 code="unknown-split",
             )
         rows = [row for row in rows if canonical(row.split) == canonical(split)]
+    others = _other_splits(whole, rows)
     root = path.parent.resolve()
     groups: dict[str, str] = {}
     wrong: dict[str, str] = {}
+    pictures = []
+    places = {text: inside(root, text) for text in {row.path for row in rows}}
     for row in rows:
+        place = places[row.path]
+        id_ = place.relative_to(root).as_posix()
+        pictures.append(Picture(id_, row.label, place))
         if not row.label:
-            wrong[row.path] = "no label"
+            wrong[id_] = "no label"
         elif row.group and groups.setdefault(row.label, row.group) != row.group:
-            wrong[row.path] = (
-                f"class {row.label!r} in groups {groups[row.label]!r} and {row.group!r}"
-            )
-    pictures = [Picture(row.path, row.label, inside(root, row.path)) for row in rows]
-    return read_pictures(Listing(path.stem, split, str(path), pictures, groups, wrong), options)
+            wrong[id_] = f"class {row.label!r} in groups {groups[row.label]!r} and {row.group!r}"
+    found = read_pictures(Listing(path.stem, split, str(path), pictures, groups, wrong), options)
+    return replace(found, notes=(*found.notes, *shared_note(found.classes, others)))
+
+
+def _other_splits(whole: Sequence[Row], rows: Sequence[Row]) -> dict[str, set[str]]:
+    """Classes of the splits that were not asked for."""
+    asked = {row.split for row in rows}
+    found: dict[str, set[str]] = {}
+    for row in whole:
+        if row.split and row.split not in asked:
+            found.setdefault(row.split, set()).add(row.label)
+    return found
 
 
 def table_rows(path: Path) -> list[Row]:
@@ -109,7 +126,8 @@ def csv_rows(text: str, *, where: str) -> list[Row]:
     mark = max(",;\t", key=head.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     try:
-        table = [[cell.strip() for cell in line] for line in lines if any(map(str.strip, line))]
+        filled = ([cell.strip() for cell in line] for line in lines if any(map(str.strip, line)))
+        table = list(islice(filled, MOST_ROWS + 2))
     except csv.Error as error:
         raise DataError(
             f"{where!r} is no table: line {lines.line_num}, {error}", code="unreadable"
@@ -117,6 +135,11 @@ def csv_rows(text: str, *, where: str) -> list[Row]:
     if not table:
         raise DataError(f"{where!r} is an empty table", code="no-classes")
     header, *rows = table
+    if len(rows) > MOST_ROWS:
+        raise DataError(
+            f"{where!r} has more than {MOST_ROWS:,} rows; give a table of the images to be read",
+            code="too-large",
+        )
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise DataError(
@@ -155,12 +178,9 @@ def _matched(header: Sequence[str], rows: Sequence[Sequence[str]], *, where: str
 
 def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a Parquet file, as text."""
-    from .arrow import parquet_columns
-
-    wanted = {word for words in COLUMNS.values() for word in words}
-    columns = parquet_columns(path, lambda name: name.strip().lower() in wanted)
-    texts = [["" if v is None else str(v).strip() for v in c] for c in columns.values()]
-    return list(columns), [list(row) for row in zip(*texts, strict=True)]
+    wanted = frozenset(word for words in COLUMNS.values() for word in words)
+    columns = parquet_columns(path, wanted)
+    return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
 
 
 def read_split_tables(
@@ -183,10 +203,13 @@ def read_split_tables(
         check: What a row contradicts itself about, in words.
 
     Raises:
-        DataError: If there is no such split, or a table names files outside the folder.
+        DataError: If there is no such split, two splits share a class, or a table names files
+            outside the folder.
     """
     words = list(tables) if split == "all" else [choose_split(split, tables, str(root))]
-    rows = [row for word in words for row in table_rows(tables[word])]
+    by_split = {word: table_rows(path) for word, path in tables.items()}
+    refuse_shared({w: {row.label for row in its} for w, its in by_split.items()}, str(root))
+    rows = [row for word in words for row in by_split[word]]
     pictures = []
     wrong = {}
     for row in rows:

@@ -12,6 +12,7 @@ channels the other way round.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,13 @@ from .options import DEFAULT, ReadOptions
 from .paths import SPLIT_NAMES, choose_split, folder
 from .pickles import labelled, unpickled
 from .pictures import Listing, Picture, read_pictures
+from .plain_values import plain_text, whole_numbers
 from .split_pickles import joined
 
 NAME = "tiered-imagenet"
+
+MOST_CLASSES = 100_000
+"""Labels above are no labels: a name is made for each number up to the largest."""
 
 
 def read_tiered_imagenet(path: Path, split: str, options: ReadOptions = DEFAULT) -> LabelledImages:
@@ -80,7 +85,7 @@ def _read(root: Path, word: str, split: str, options: ReadOptions) -> LabelledIm
         _same_length(len(labels), len(images), where)
         found = labelled(NAME, split, str(arrays), images, labels, names, {}, options)
         return _grouped(found, groups)
-    files = _files(unpickled(packed, options), str(packed))
+    files = _files(unpickled(packed, options), packed)
     _same_length(len(labels), len(files), where)
     pictures = [
         Picture(f"{names[label]}/{row:06d}.png", names[label], raw)
@@ -89,8 +94,9 @@ def _read(root: Path, word: str, split: str, options: ReadOptions) -> LabelledIm
     return read_pictures(Listing(NAME, split, str(packed), pictures, groups), options)
 
 
-def _files(found: Any, where: str) -> list[bytes]:
+def _files(found: Any, path: Path) -> list[bytes]:
     """Image files as bytes, from a list of arrays of bytes."""
+    where = str(path)
     if isinstance(found, dict) and len(found) == 1:
         found = next(iter(found.values()))
     if not isinstance(found, list) or not found:
@@ -107,6 +113,11 @@ def _files(found: Any, where: str) -> list[bytes]:
                 "needed",
                 code="layout",
             )
+    if sum(map(len, files)) > path.stat().st_size:
+        raise DataError(
+            f"{where!r} holds {len(files):,} images that are the same few over and over",
+            code="too-large",
+        )
     return files
 
 
@@ -115,11 +126,11 @@ def _labels(path: Path, options: ReadOptions) -> tuple[list[int], list[str], dic
     found = unpickled(path, options)
     if not isinstance(found, dict):
         raise DataError(f"{str(path)!r} is not a pickled dictionary of labels", code="layout")
-    table = {k.decode("latin-1") if isinstance(k, bytes) else str(k): v for k, v in found.items()}
+    table = {plain_text(k, str(path)): v for k, v in found.items()}
     key = "label_specific" if "label_specific" in table else "labels"
     if key not in table:
         raise DataError(
-            f"{str(path)!r} has {', '.join(sorted(table)[:6])} and neither 'label_specific' nor "
+            f"{str(path)!r} has {', '.join(map(repr, sorted(table)[:6]))} and neither 'label_specific' nor "
             "'labels'",
             code="layout",
         )
@@ -141,10 +152,14 @@ def _labels(path: Path, options: ReadOptions) -> tuple[list[int], list[str], dic
 
 
 def _numbers(given: Any, where: str) -> list[int]:
-    flat = np.asarray(given) if isinstance(given, list | np.ndarray) else np.array(None)
-    if flat.ndim != 1 or flat.dtype.kind not in "iu" or (flat < 0).any():
-        raise DataError(f"{where!r} has labels that are no whole numbers from 0", code="label")
-    return [int(one) for one in flat]
+    flat = whole_numbers(given, where)
+    if min(flat, default=0) < 0 or max(flat, default=0) >= MOST_CLASSES:
+        raise DataError(
+            f"{where!r} has labels {min(flat)}…{max(flat)}; whole numbers from 0 to "
+            f"{MOST_CLASSES - 1} are read",
+            code="label",
+        )
+    return flat
 
 
 def _names(given: Any, least: int, where: str) -> list[str]:
@@ -160,8 +175,9 @@ def _names(given: Any, least: int, where: str) -> list[str]:
             f"{least}",
             code="label",
         )
-    words = [n.decode("latin-1") if isinstance(n, bytes) else str(n) for n in given]
-    return [f"{w} ({i})" if words.count(w) > 1 else w for i, w in enumerate(words)]
+    words = [plain_text(name, where) for name in given]
+    times = Counter(words)
+    return [f"{w} ({i})" if times[w] > 1 else w for i, w in enumerate(words)]
 
 
 def _grouped(data: LabelledImages, groups: dict[str, str]) -> LabelledImages:

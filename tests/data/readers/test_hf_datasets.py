@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 
 from metaprobe.data.datasets import open_dataset
 from metaprobe.data.errors import DataError
-from metaprobe.data.readers import arrow
 
 from .layouts import pixels, png, save
 
@@ -40,14 +40,22 @@ def test_what_the_library_wrote_is_read_bit_for_bit(named: str) -> None:
 
 
 def saved(
-    home: Path, columns: dict[str, Any], features: dict[str, Any], *, whole: bool = False
+    home: Path,
+    columns: dict[str, Any],
+    features: dict[str, Any],
+    *,
+    whole: bool = False,
+    at_once: bool = False,
+    compression: str | None = None,
 ) -> Path:
     """One split as `save_to_disk` lays it out, as an Arrow stream or as an Arrow file."""
     home.mkdir(parents=True, exist_ok=True)
     table = pa.table(columns)
     make = pa.ipc.new_file if whole else pa.ipc.new_stream
-    with make(str(home / "data-00000-of-00001.arrow"), table.schema) as writer:
-        writer.write_table(table, max_chunksize=2)
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    file = str(home / "data-00000-of-00001.arrow")
+    with make(file, table.schema, options=options) as writer:
+        writer.write_table(table, max_chunksize=None if at_once else 2)
     (home / "dataset_info.json").write_text(json.dumps({"features": features}))
     state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}
     (home / "state.json").write_text(json.dumps(state))
@@ -140,15 +148,28 @@ def test_a_flipped_bit_gives_images_or_a_typed_error(tmp_path: Path, at: int) ->
 
 
 def test_without_pyarrow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import builtins
-
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any, **more: Any) -> Any:
-        if name.startswith("pyarrow"):
-            raise ImportError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DataError, match=r"metaprobe\[arrow\]"):
-        arrow._library()
+        open_dataset(WRITTEN, "train")
+
+
+def test_rows_that_take_no_bytes_are_counted_before_they_are_made(tmp_path: Path) -> None:
+    nothing = pa.nulls(10**9)
+    home = saved(tmp_path, {"image": nothing, "label": nothing}, {**IMAGE, **TEXT}, at_once=True)
+    assert (home / "data-00000-of-00001.arrow").stat().st_size < 10_000
+    with pytest.raises(DataError, match="more than 2,000,000 rows"):
+        open_dataset(home, "all")
+
+
+@pytest.mark.parametrize(
+    ("million", "words"), [(200, "unpacks to far more"), (1600, "more memory than")]
+)
+def test_a_compressed_file_may_not_unpack_to_more_than_images_do(
+    tmp_path: Path, million: int, words: str
+) -> None:
+    one = pa.array([{"bytes": bytes(million * 10**6), "path": None}])
+    columns = {"image": one, "label": pa.array(["x"])}
+    home = saved(tmp_path, columns, {**IMAGE, **TEXT}, compression="zstd")
+    assert (home / "data-00000-of-00001.arrow").stat().st_size < 10**6
+    with pytest.raises(DataError, match=words):
+        open_dataset(home, "all")

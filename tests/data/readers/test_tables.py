@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from metaprobe.data.datasets import open_dataset
 from metaprobe.data.errors import DataError
+from metaprobe.data.readers import tables
 from metaprobe.data.readers.options import ReadOptions
 from metaprobe.data.readers.tables import csv_rows
 
@@ -131,3 +133,39 @@ def test_any_text_gives_rows_or_a_typed_error(text: str) -> None:
     except DataError:
         return
     assert all(isinstance(row.path, str) for row in rows)
+
+
+def test_a_parquet_file_of_kilobytes_may_not_announce_gigabytes(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    save(tmp_path / "0.png", pixels(0))
+    many = pa.DictionaryArray.from_arrays(pa.array(np.zeros(3_000_000, np.int32)), ["0.png"])
+    parquet.write_table(pa.table({"path": many, "label": many}), tmp_path / "rows.parquet")
+    wide = pa.table({"path": pa.array(["x" * 300_000_000]), "label": ["a"]})
+    bare = {"use_dictionary": False, "write_statistics": False}
+    parquet.write_table(wide, tmp_path / "cell.parquet", compression="zstd", **bare)
+    for name, words in (("rows", "more than 2,000,000 rows"), ("cell", "memory|limits")):
+        path = tmp_path / f"{name}.parquet"
+        assert path.stat().st_size < 10**6
+        with pytest.raises(DataError, match=words):
+            open_dataset(path, "all")
+
+
+def test_rows_beyond_all_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MOST_ROWS", 10)
+    save(tmp_path / "0.png", pixels(0))
+    write(tmp_path / "a.csv", ["path,label", *["0.png,a"] * 11])
+    with pytest.raises(DataError, match="more than 10 rows"):
+        open_dataset(tmp_path / "a.csv", "all")
+    write(tmp_path / "a.csv", ["path,label", *["0.png,a"] * 10])
+    with pytest.raises(DataError, match="listed twice"):
+        open_dataset(tmp_path / "a.csv", "all")
+
+
+def test_one_file_in_two_spellings_is_one_image(tmp_path: Path) -> None:
+    save(tmp_path / "x" / "0.png", pixels(0))
+    write(tmp_path / "a.csv", ["path,label", "x/0.png,a", "./x//0.png,b"])
+    with pytest.raises(DataError, match=r"'x/0.png' .listed as 'a' and as 'b'"):
+        open_dataset(tmp_path / "a.csv", "all")
