@@ -2,14 +2,14 @@
 # make test   install, run the tests          make check  ruff, mypy, pyright
 # make bench  the ratios against peers        make results  docs/results.md from the shipped seeds
 # make studies  docs/studies.md, the full runs  make cards  a card for each shipped checkpoint
-# make tutorial  docs/tutorial.ipynb, run again
+# make tutorial  docs/tutorial.ipynb, run again     make layer-rates  the pairs of flennerhag2023
 PYTHON ?= python3
 BIN := .venv/bin
 # a process for each core, a file's tests in one process, one thread in each
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-browser test-zoo check bench results studies cards tutorial docs clean
+.PHONY: demo test test-slow test-browser test-zoo check bench results studies cards layer-rates tutorial docs clean
 
 .venv/.base: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -64,6 +64,14 @@ studies: .venv/.base
 
 cards: .venv/.base
 	$(BIN)/python docs/generate.py cards
+
+# goes on where it was stopped; an encoder that is there is kept
+layer-rates: .venv/.base
+	@for seed in 0 1 2 3 4; do for learner in lslr bmg; do \
+	  out=checkpoints/layer_rates/$$learner-glyphs-s$$seed.safetensors; \
+	  test -f $$out || $(BIN)/metaprobe train checkpoints/layer_rates/$$learner.toml \
+	    --seed $$seed --out $$out || exit 1; \
+	done; done
 
 tutorial: .venv/.dev
 	$(BIN)/python docs/notebook.py
