@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from metaprobe.data.images import LabelledImages
 from metaprobe.data.synthetic import planted_images
 from metaprobe.models.recipe import Recipe
+from metaprobe.models.state import State
 from metaprobe.models.training import train
 
 
@@ -43,3 +45,12 @@ def trained(folder: Path, learner: str = "maml", **changes: Any) -> Path:
     path = folder / f"{learner}.safetensors"
     train(tiny_recipe(learner, **changes), training_data(), validation_data(), path)
     return path
+
+
+def in_float64(state: State) -> State:
+    """Training goes on in the type of its state."""
+    params, rates, moments = (
+        {n: t.double() for n, t in part.items()}
+        for part in (state.params, state.rates, state.moments)
+    )
+    return replace(state, params=params, rates=rates, moments=moments)
