@@ -192,8 +192,9 @@ def minibatch_cka(x: ArrayLike, y: ArrayLike, batch: int = 64) -> float:
     found, plain = np.zeros(3), np.zeros(2)
     for start in range(0, len(one) - 3, batch):
         a, b = (s[start : start + batch] - s[start : start + batch].mean(0) for s in (one, two))
-        found += len(a) * np.array([hsic(a, b), hsic(a, a), hsic(b, b)])
-        plain += len(a) * np.array([np.vdot(s, s) ** 2 for s in (a, b)])
+        weight = 1 / (len(a) - 3)  # N of the unbiased HSIC, N (N - 3) of which is `hsic`
+        found += weight * np.array([hsic(a, b), hsic(a, a), hsic(b, b)])
+        plain += weight * np.array([np.vdot(s, s) ** 2 for s in (a, b)])
     if (found[1:] <= _NOTHING * plain).any() or plain.min() < _NOTHING**2:
         raise ProbeError(
             "within every batch all rows are the same or equally far apart, so CKA is undefined",

@@ -277,7 +277,7 @@ def two_nn(rows: Array) -> float:
 
 
 def dead(rows: Array) -> float:
-    return 1 - VarianceThreshold(1e-12).fit_transform(rows).shape[1] / rows.shape[1]
+    return float(1 - VarianceThreshold(1e-12).fit_transform(rows).shape[1] / rows.shape[1])
 
 
 def duplicated(rows: Array) -> float:

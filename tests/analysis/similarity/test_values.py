@@ -65,13 +65,21 @@ def test_cka_is_the_mean_over_all_quadruples_of_rows(d: int, e: int) -> None:
 
 def test_minibatch_cka_averages_the_parts_before_it_divides() -> None:
     x, y = two(19, 4, 5)
-    sums = np.zeros(3)
-    for rows in (slice(0, 8), slice(8, 16)):  # the last three rows are too few
-        k, l = x[rows] @ x[rows].T, y[rows] @ y[rows].T  # noqa: E741
-        sums += [song(k, l), song(k, k), song(l, l)]
+    for batch in (8, 6):  # of 8, 8 and three too few; of 6, 6, 6 and one too few
+        check_minibatch(x, y, batch, [batch] * (19 // batch))
+    x, y = two(21, 4, 5)
+    check_minibatch(x, y, 8, [8, 8, 5])  # the last one counts by its rows
+    assert minibatch_cka(x, y, batch=21) == pytest.approx(cka(x, y), abs=1e-12)
+
+
+def check_minibatch(x: Array, y: Array, batch: int, sizes: list[int]) -> None:
+    sums, start = np.zeros(3), 0
+    for size in sizes:
+        k, l = (z[start : start + size] @ z[start : start + size].T for z in (x, y))  # noqa: E741
+        sums += size * np.array([song(k, l), song(k, k), song(l, l)])
+        start += size
     wanted = sums[0] / np.sqrt(sums[1] * sums[2])
-    assert minibatch_cka(x, y, batch=8) == pytest.approx(wanted, abs=1e-12)
-    assert minibatch_cka(x, y, batch=19) == pytest.approx(cka(x, y), abs=1e-12)
+    assert minibatch_cka(x, y, batch=batch) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_cka_of_diagonal_designs_has_a_closed_form() -> None:
