@@ -24,6 +24,7 @@ from .conclusions import conclude
 from .contrasts import Measured as OneOfSeveral
 from .contrasts import contrasts
 from .measured import Measured, Progress, measure
+from .pages import ExtraSection
 from .planning import AuditSettings, GalleryChoice, draw, pick_device, plan, untrained
 from .readings import apart, reading, reread
 from .result import Audit, AuditSet, Contrast, as_set
@@ -167,8 +168,15 @@ def compare_effects(
     )
 
 
-def save_audit(result: Audit | AuditSet, folder: Path) -> list[Path]:
+def save_audit(
+    result: Audit | AuditSet, folder: Path, extra_sections: Sequence[ExtraSection] = ()
+) -> list[Path]:
     """Write ``audit.json``, ``report.html``, ``table.tex`` and the figures, all of them whole or none.
+
+    Args:
+        result: What was measured.
+        folder: Where to.
+        extra_sections: As for `report_html`.
 
     Raises:
         MetaprobeError: If the folder cannot be written.
@@ -181,7 +189,7 @@ def save_audit(result: Audit | AuditSet, folder: Path) -> list[Path]:
     return write_together(
         {
             folder / "audit.json": result.to_json().encode(),
-            folder / "report.html": report_html(result).encode(),
+            folder / "report.html": report_html(result, extra_sections).encode(),
             folder / "table.tex": latex_table(as_set(result)).encode(),
             **{folder / "figures" / name: content for name, content in figures.items()},
         }

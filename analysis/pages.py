@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,25 @@ from .wording import percent, plain_points, points, quantity_name, share, uncorr
 FOLDER = Path(__file__).parent
 
 
-def style_sheet() -> Markup:
-    """The manners of every page: light and dark, screen and paper."""
-    return Markup((FOLDER / "report.css").read_text(encoding="utf-8"))
+@dataclass(frozen=True)
+class ExtraSection:
+    """A section of the report that was measured apart.
+
+    Args:
+        title: Its entry in the contents.
+        anchor: Its id on the page.
+        html: The section; whatever came from a file is escaped in it already.
+    """
+
+    title: str
+    anchor: str
+    html: Markup
+
+
+def style_sheet(*names: str) -> Markup:
+    """Style sheets by name after the palette: light and dark, screen and paper."""
+    files = [FOLDER / f"{name}.css" for name in ("palette", *(names or ("report",)))]
+    return Markup("".join(file.read_text(encoding="utf-8") for file in files))
 
 
 @cache

@@ -8,6 +8,7 @@ are CSS variables, so they follow light and dark. Every string of a checkpoint i
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from .inline_svg import inline_svg
 from .maps.interactive import MISSING, Live, can_be_live
 from .maps.page import Code, live_maps
 from .maps.plain import from_plain
-from .pages import environment, style_sheet
+from .pages import ExtraSection, environment, style_sheet
 from .report_parts import (
     CAPTIONS,
     HEAD_ROWS,
@@ -42,17 +43,25 @@ from .wording import (
 __all__ = ["notebook_html", "report_html", "write_report"]
 
 
-def write_report(audits: Audit | AuditSet, out_dir: Path | str) -> Path:
+def write_report(
+    audits: Audit | AuditSet, out_dir: Path | str, extra_sections: Sequence[ExtraSection] = ()
+) -> Path:
     """Writes ``report.html`` into ``out_dir``, whole or not at all; returns its path.
 
     Raises:
         MetaprobeError: The folder cannot be written.
     """
-    return write_whole(Path(out_dir) / "report.html", report_html(audits).encode())
+    return write_whole(Path(out_dir) / "report.html", report_html(audits, extra_sections).encode())
 
 
-def report_html(audits: Audit | AuditSet) -> str:
-    """The whole page as text."""
+def report_html(audits: Audit | AuditSet, extra_sections: Sequence[ExtraSection] = ()) -> str:
+    """The whole page as text.
+
+    Args:
+        audits: What was measured.
+        extra_sections: Sections that were measured apart, such as studies
+            (`studies.stored.study_sections`), before the method.
+    """
     from .figures import FIGURES, drawable, svg_text
 
     together = as_set(audits)
@@ -74,7 +83,8 @@ def report_html(audits: Audit | AuditSet) -> str:
         .get_template("report.html")
         .render(
             **_shared(together),
-            css=style_sheet(),
+            css=style_sheet("report", *(("study",) if extra_sections else ())),
+            extras=extra_sections,
             subject=subject,
             cautions=set_cautions(together),
             floors=turned_for(table("Floors", together, FLOOR_ROWS, "floors"), together),

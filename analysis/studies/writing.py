@@ -50,7 +50,9 @@ def study_markdown(study: Study, *, figures: str = "") -> str:
     parts = [f"## {study.title}", f"*{study.citation}*", f"**Question.** {study.question}"]
     parts += [f"**Found here.** {study.answer}"]
     for name in study.figures:
-        parts.append(f"![{study.captions.get(name, name)}]({figures}{_stem(study, name)}.svg)")
+        parts.append(
+            f"![{study.captions.get(name, name)}]({figures}{figure_stem(study.name, name)}.svg)"
+        )
     head = "| claim | published | measured here | 95 % interval | verdict |\n|---|---|---|---|---|"
     parts.append("\n".join([head, *map(_row, study.claims)]))
     parts.append(
@@ -79,21 +81,9 @@ def markdown_table(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write_study(study: Study, folder: Path) -> list[Path]:
-    """Write ``study.json``, a page and the figures of a study into a folder.
-
-    Raises:
-        MetaprobeError: If the folder cannot be written.
-    """
-    text = json.dumps(study_json(study), indent=2, ensure_ascii=False, allow_nan=False)
-    written = [write_whole(folder / "study.json", text.encode() + b"\n")]
-    written.append(write_whole(folder / f"{study.name}.md", study_markdown(study).encode()))
-    return [*written, *write_figures(study, folder)]
-
-
 def write_figures(study: Study, folder: Path) -> list[Path]:
     """Write each figure of a study as PNG and SVG."""
-    named = {_stem(study, name): figure for name, figure in study.figures.items()}
+    named = {figure_stem(study.name, name): figure for name, figure in study.figures.items()}
     return save_figures(named, folder, salt=study.name)
 
 
@@ -110,9 +100,9 @@ def save_figures(figures: Mapping[str, Figure], folder: Path, *, salt: str) -> l
     return written
 
 
-def _stem(study: Study, figure: str) -> str:
+def figure_stem(study: str, figure: str) -> str:
     """A figure's file, without its ending, as a link can name it."""
-    return f"{study.name}-{figure.replace(' ', '-')}"
+    return f"{study}-{figure.replace(' ', '-')}"
 
 
 def _row(claim: Claim) -> str:

@@ -91,6 +91,12 @@ def audit(
     out: Annotated[
         Path | None, typer.Option(help="Folder for audit.json, report and figures.")
     ] = None,
+    study: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Include the study that metaprobe study NAME --out DIR wrote, DIR; repeatable."
+        ),
+    ] = None,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(help="Exit with 1 where this holds, such as 'load.coverage < 1'; repeatable."),
@@ -114,6 +120,7 @@ def audit(
     from ..analysis.audit import audit as run
     from ..analysis.gates import read_gates
     from ..analysis.sections.context import SECTIONS
+    from ..analysis.studies.stored import study_sections
     from ..data.errors import MetaprobeError, printable
     from ..data.files import require_writable
     from ..probes.cells import ProbeSettings
@@ -148,6 +155,11 @@ def audit(
     )
     gates = read_gates(fail_if or [], baseline)
     gates.check(settings)
+    if study and out is None:
+        raise MetaprobeError(
+            "--study is a section of the report; say with --out where to write it", code="no-out"
+        )
+    extra = study_sections(study or [])
     if out is not None:
         require_writable(out)
     sources = load(checkpoints, arch, state_key, allow_partial, trust_code)
@@ -165,7 +177,7 @@ def audit(
         result = gates.applied(result)
     except MetaprobeError as error:  # what was measured is kept all the same
         undecided = error
-    files = save_audit(result, out) if out is not None else []
+    files = save_audit(result, out, extra) if out is not None else []
     if as_json:
         sys.stdout.write(result.to_json())
     else:

@@ -34,7 +34,7 @@ def study(
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats, wider intervals.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for study.json, page and figures.")
+        Path | None, typer.Option(help="Folder for study.json, page, section.html and figures.")
     ] = None,
     data: Annotated[
         str | None, typer.Option(help=f"Measure starshak2022 on these images: {SOURCE}")
@@ -74,8 +74,9 @@ def study(
     """
     from ..analysis.studies import STUDIES, run_study
     from ..analysis.studies.page import write_page
+    from ..analysis.studies.section import write_study
     from ..analysis.studies.study import Settings
-    from ..analysis.studies.writing import ledger, study_json, write_study
+    from ..analysis.studies.writing import ledger, study_json
     from ..data.errors import MetaprobeError
     from ..data.files import require_writable
 

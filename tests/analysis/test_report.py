@@ -251,7 +251,7 @@ def test_the_page_is_written_whole_or_not_at_all(
     path = write_report(AUDIT, tmp_path / "new" / "folder")
     assert path == tmp_path / "new" / "folder" / "report.html"
     before = path.read_text(encoding="utf-8")
-    monkeypatch.setattr(report, "report_html", lambda _: 1 / 0)
+    monkeypatch.setattr(report, "report_html", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_report(AUDIT, path.parent)
     assert path.read_text(encoding="utf-8") == before

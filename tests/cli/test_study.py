@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from metaprobe.analysis.studies.section import write_study
 from metaprobe.models.checkpoint import read_checkpoint, write_checkpoint
 
+from ..analysis.studies.test_section import drawn
 from ..data.readers.layouts import mini_csv
 from .conftest import Command
 
@@ -172,3 +174,20 @@ def test_data_of_ones_own_are_for_one_study(command: Command) -> None:
         done = command("study", *names, "--data", "digits")
         assert done.status == 2
         assert "metaprobe study starshak2022 --data" in done.err
+
+
+@pytest.mark.slow
+def test_an_audit_includes_a_study_in_its_report(command: Command) -> None:
+    write_study(drawn(), Path("study"))
+    words = (
+        "audit", "maml-glyphs-s0", "--episodes", 4, "--query", 2, "--no-cache", "--study", "study"
+    )  # fmt: skip
+    refused = command(*words)
+    assert refused.status == 2
+    assert "say with --out where to write it" in refused.err
+    done = command(*words, "--out", "report")
+    assert done.status == 0, done.err
+    page = Path("report/report.html").read_text(encoding="utf-8")
+    assert 'href="#study-1">Study: paper2020</a>' in page
+    assert page.count("data:image/png;base64,") == 1
+    assert len(page.encode()) < 5_000_000
