@@ -10,6 +10,7 @@ from ....models.encoder import Encoder
 from ...result import Audit
 from ...verdicts import METHOD_SEEDS
 from ..study import Claim
+from ..writing import signed
 from .checkpoints import Runs, stored
 
 
@@ -36,7 +37,7 @@ def answer(runs: Runs, claims: Sequence[Claim], audit: Audit) -> str:
     lacking = sum(c.measured.startswith("not measured") for c in claims)
     n = len(runs.maml)
     found = (
-        f"Of {len(claims)} claims, {said['SUPPORTED']} are supported, {said['REFUTED']} refuted and "
+        f"{_effects(claims, audit.rule.steps)} Of {len(claims)} claims, {said['SUPPORTED']} are supported, {said['REFUTED']} refuted and "
         f"{said['NOT SHOWN']} not shown"
         + (f" ({lacking} of them not measured)" if lacking else "")
         + f", on {n} training run{'s' * (n > 1)} of each learner and {audit.episodes.n} paired "
@@ -52,6 +53,23 @@ def answer(runs: Runs, claims: Sequence[Claim], audit: Audit) -> str:
     networks = " and ".join(sorted({e.architecture_text for e in runs.every}))
     paper = "" if audit.data.name == "mini-imagenet" else ", not of mini-ImageNet, the paper's data"
     return f"{found}{few} This speaks of {networks} on {audit.data.name}{paper}."
+
+
+def _effects(claims: Sequence[Claim], steps: int) -> str:
+    """The four changes and the share of negative rates, each with its word."""
+    by_id = {c.id: c for c in claims}
+
+    def told(which: str) -> str:
+        claim = by_id[which]
+        word = claim.measured.partition(": ")[2].partition(";")[0].partition(",")[0]
+        return f"{signed(claim.estimate or 0.0)} ({word})"
+
+    return (
+        f"In {steps} inner step{'s' * (steps != 1)} nearest-neighbour accuracy changed, in points, "
+        f"on the task adapted to by {told('C5')} for MAML and {told('C6')} for Meta-SGD, and on "
+        f"another task by {told('C7')} and {told('C8')}. Of Meta-SGD's learned rates "
+        f"{by_id['C2'].measured.partition(' of')[0]} are negative."
+    )
 
 
 def _whose(runs: Runs, audit: Audit) -> str:
