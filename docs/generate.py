@@ -84,7 +84,7 @@ SEEDS = DOCS / "results" / "seeds.json"
 
 
 def studies_page() -> str:
-    """The full run of every study that needs no trained encoder to be told; one page."""
+    """The full run of every study; one page."""
     from metaprobe.analysis.studies import STUDIES, Settings, run_study
     from metaprobe.analysis.studies.words import OWN, RULES, STUDIES_HEAD, WORDS
     from metaprobe.analysis.studies.writing import study_markdown, write_figures
@@ -94,8 +94,6 @@ def studies_page() -> str:
     store, jobs = Store(), processors()
     lines, pages = [], []
     for name in STUDIES:
-        if name == "starshak2022":
-            continue
         with progress("blocks") as told:
             study = run_study(name, Settings(), store=store, jobs=jobs, progress=told)
         write_figures(study, DOCS / "studies")

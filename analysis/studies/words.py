@@ -43,7 +43,12 @@ known: read in the paper, digitised from a figure, from a secondary source, deri
 obtainable. `metaprobe study NAME` runs one, `--quick` with fewer repeats under the same rules;
 `metaprobe study --all --out DIR` makes one page of all.
 
-The study of trained encoders, `starshak2022`, has a page of its own: [results](results.md).
+Beside its numbers a study writes `section.html`, with style and figures inside, for any page of
+yours; `metaprobe audit … --study DIR --out report` puts it into the audit's report. There it is made
+again from `study.json` and the figures, which may be a stranger's: their words are escaped and
+their pictures checked, and `section.html` is not trusted.
+
+More of the trained encoders that `starshak2022` measures is in [results](results.md).
 
 {rules}
 
