@@ -8,7 +8,7 @@ What is asked is planned (`planning.py`), measured by running networks
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ __all__ = [
     "save_audit",
 ]
 
+Check = Callable[[Sequence[Measurement]], None]
+
 BOTH: tuple[Moment, ...] = ("init", "adapted")
 BEFORE: tuple[Moment, ...] = ("init",)
 
@@ -54,6 +56,7 @@ def audit(
     jobs: int = 1,
     progress: Progress | None = None,
     command: str | None = None,
+    check: Check | None = None,
     **changes: Any,
 ) -> Audit | AuditSet:
     """Measure what adaptation does to the features of one checkpoint, or of several.
@@ -65,6 +68,7 @@ def audit(
         jobs: Blocks of episodes measured side by side; never changes a number.
         progress: Told of every block.
         command: The command line, for the record.
+        check: Told of what will be measured, images and episodes drawn, before it is; may refuse.
         **changes: Single settings, such as ``episodes=300``.
 
     Returns:
@@ -90,7 +94,7 @@ def audit(
     check_sections(asked.sections)
     encoders = [s if isinstance(s, Encoder) else load_encoder(s) for s in sources]
     audits, found = audit_each(
-        encoders, asked, store=store, jobs=jobs, progress=progress, command=command
+        encoders, asked, store=store, jobs=jobs, progress=progress, command=command, check=check
     )
     if one:
         return audits[0]
@@ -105,11 +109,14 @@ def audit_each(
     jobs: int = 1,
     progress: Progress | None = None,
     command: str | None = None,
+    check: Check | None = None,
 ) -> tuple[tuple[Audit, ...], list[Measured]]:
     """An audit of each encoder on the same episodes, and the bits behind them; no contrasts."""
     began = time.perf_counter()
     shared = {shape: draw(asked, shape, progress) for shape in {e.shape for e in encoders}}
     measurements = [plan(encoder, asked, shared[encoder.shape]) for encoder in encoders]
+    if check is not None:
+        check(measurements)
     floors = {_floor_of(m): untrained(m) for m in measurements}
     found = measure(
         [*measurements, *floors.values()],

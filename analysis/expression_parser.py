@@ -46,6 +46,17 @@ TOKEN = re.compile(
 )
 
 
+HINTS: Mapping[str, str] = {
+    "%": "; a percentage point is written 0.01",
+    "=": "; '==' compares",
+    "&": "; write 'and'",
+    "|": "; write 'or'",
+    "!": "; write 'not' or '!='",
+    **dict.fromkeys("“”„«»`", "; text goes in straight quotes"),
+    **dict.fromkeys("–—", "; a minus is written -"),
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class _Token:
     kind: str
@@ -80,7 +91,8 @@ def _tokens(text: str) -> Iterator[_Token]:
         found = TOKEN.match(text, at)
         if found is None or found.lastgroup is None:
             start = at + len(text[at:]) - len(text[at:].lstrip())
-            raise ExpressionError(f"{text[start]!r} has no meaning here", start + 1)
+            hint = HINTS.get(text[start], "")
+            raise ExpressionError(f"{text[start]!r} has no meaning here{hint}", start + 1)
         kind = found.lastgroup
         content = found[kind]
         yield _Token(kind, "-" if content == "−" else content, found.start(kind) + 1)

@@ -72,13 +72,12 @@ def names(node: Node) -> Iterator[Named]:
             yield from names(part)
 
 
-def comparisons(node: Node) -> Iterator[Applied]:
-    """Every comparison in a condition, in order."""
+def applications(node: Node) -> Iterator[Applied]:
+    """Every operator in a condition, outer ones first."""
     if isinstance(node, Applied):
-        if node.name in ("==", "!=", *COMPARE):
-            yield node
+        yield node
         for part in node.parts:
-            yield from comparisons(part)
+            yield from applications(part)
 
 
 def decide(node: Node, lookup: Callable[[Named], Scalar]) -> bool:
@@ -96,7 +95,7 @@ def decide(node: Node, lookup: Callable[[Named], Scalar]) -> bool:
         return all(decide(part, lookup) for part in node.parts)
     if node.name == "not":
         return not decide(node.parts[0], lookup)
-    left, right = (_value(part, lookup) for part in node.parts)
+    left, right = (value_of(part, lookup) for part in node.parts)
     if node.name in ("==", "!="):
         if left is not None and right is not None and _kind(left) != _kind(right):
             raise ExpressionError(
@@ -106,12 +105,17 @@ def decide(node: Node, lookup: Callable[[Named], Scalar]) -> bool:
     return COMPARE[node.name](_number(left, node.parts[0]), _number(right, node.parts[1]))
 
 
-def _value(node: Node, lookup: Callable[[Named], Scalar]) -> Scalar:
+def value_of(node: Node, lookup: Callable[[Named], Scalar]) -> Scalar:
+    """The value of a part that is no condition.
+
+    Raises:
+        ExpressionError: If it has none.
+    """
     if isinstance(node, Literally):
         return node.value
     if isinstance(node, Named):
         return lookup(node)
-    parts = [_number(_value(part, lookup), part) for part in node.parts]
+    parts = [_number(value_of(part, lookup), part) for part in node.parts]
     if node.name == "/" and parts[1] == 0:
         raise ExpressionError("a division by zero", node.at, code="division")
     if node.name == "abs":
@@ -141,6 +145,8 @@ def _number(value: Scalar, node: Node) -> float:
         raise ExpressionError(
             f"{spelt(node)} is {_kind(value)} where a number is needed", node.at, code="kinds"
         )
+    if not math.isfinite(value):  # it would be neither below nor above anything
+        raise ExpressionError(f"{spelt(node)} is {value}, which is no number", node.at, code="nan")
     return float(value)
 
 

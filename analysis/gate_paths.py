@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
@@ -19,6 +19,7 @@ from ..models.load_body import LoadReport
 from ..models.strip import StripReport
 from .expressions import ExpressionError, Named, Path, Scalar, path_text
 from .result import Audit
+from .verdicts import Verdict
 
 SHORT: Mapping[str, Path] = {
     "load": ("checkpoint", "load_report"),
@@ -39,6 +40,9 @@ REPORTS: Mapping[str, type[LoadReport] | type[StripReport]] = {
 
 BASELINE = "baseline"
 
+HIDDEN = (("gates",), ("bits",))
+"""What no condition is about: the outcomes of gates themselves, and what only programs read."""
+
 
 def resolved(path: Path) -> tuple[bool, Path]:
     """Whether a path is the baseline's, and its steps with short names written out.
@@ -52,13 +56,28 @@ def resolved(path: Path) -> tuple[bool, Path]:
     return old, (*SHORT[head], *steps[1:]) if isinstance(head, str) and head in SHORT else steps
 
 
-def check_path(named: Named) -> None:
+@dataclass(frozen=True)
+class Kind:
+    """What an audit holds at a path, as far as its schema tells.
+
+    Args:
+        what: ``a number``, ``text``, ``true or false``, ``null``, or ``any`` where data decides.
+        words: All that it may be, where those are words.
+    """
+
+    what: str
+    words: tuple[str, ...] = ()
+
+
+def check_path(named: Named) -> Kind:
     """Refuse a path that no audit has.
 
     Raises:
         ExpressionError: Naming what is near.
     """
     _, steps = resolved(named.path)
+    if steps[:1] in HIDDEN:
+        raise _unknown(named)
     kind: Any = Audit
     for place, step in enumerate(steps):
         kind = _plain(kind)
@@ -67,8 +86,8 @@ def check_path(named: Named) -> None:
                 raise _unknown(named)
             kind = _fields(kind)[step]
             if step in REPORTS:
-                _check_report(named, steps[place + 1 :], step)
-                return
+                kind = _report(named, steps[place + 1 :], step)
+                break
         elif get_origin(kind) is dict:
             kind = get_args(kind)[1]
         elif get_origin(kind) is tuple:
@@ -77,15 +96,40 @@ def check_path(named: Named) -> None:
                 raise _unknown(named)
             kind = item
         elif _is_open(kind):
-            return
+            return Kind("any")
         else:
             raise _unknown(named)
-    kind = _plain(kind)
-    if not steps or _is_model(kind) or get_origin(kind) in (dict, tuple):
-        inner = ", ".join(list(_fields(kind))[:5]) if _is_model(kind) else "its parts"
+    found = _scalar(_plain(kind))
+    if not steps or found is None:
+        plain = _plain(kind)
+        inner = ", ".join(list(_fields(plain))[:5]) if _is_model(plain) else "its parts"
         raise ExpressionError(
-            f"{path_text(named.path)!r} is a group; choose one of {inner}", named.at, code="path"
+            f"{path_text(named.path)!r} is a group; choose one of {inner}"
+            if _is_model(plain) or get_origin(plain) in (dict, tuple, list)
+            else f"{path_text(named.path)!r} is no number and no text",
+            named.at,
+            code="path",
         )
+    return found
+
+
+def _scalar(kind: Any) -> Kind | None:
+    """What a type is to a condition; None where it is no single value."""
+    if get_origin(kind) is Literal:
+        words = get_args(kind)
+        text = all(isinstance(word, str) for word in words)
+        return Kind("text", words) if text else Kind("any")
+    if kind is bool:
+        return Kind("true or false")
+    if isinstance(kind, type) and issubclass(kind, int | float):
+        return Kind("a number")
+    if isinstance(kind, type) and issubclass(kind, str):
+        return Kind("text")
+    if kind is Any or (
+        get_origin(kind) in (Union, UnionType) and all(map(_scalar, get_args(kind)))
+    ):
+        return Kind("any")
+    return None
 
 
 def value_at(audit: Audit, named: Named) -> Scalar:
@@ -128,7 +172,8 @@ _MISSING = object()
 def _keys(here: Any) -> dict[str, Any]:
     """What can be named in a value: fields, keys, or items by their name."""
     if isinstance(here, BaseModel):
-        return {name: getattr(here, name) for name in type(here).model_fields}
+        known = type(here).model_fields.items()
+        return {field.alias or name: getattr(here, name) for name, field in known}
     if isinstance(here, dict):
         return here
     if isinstance(here, tuple | list):
@@ -136,14 +181,18 @@ def _keys(here: Any) -> dict[str, Any]:
     return {}
 
 
-def _check_report(named: Named, steps: Path, report: str) -> None:
-    known = [field.name for field in fields(REPORTS[report])]
+def _report(named: Named, steps: Path, report: str) -> Any:
+    """The type of a field of a report, which is no model."""
+    known = get_type_hints(REPORTS[report])
     if len(steps) != 1 or steps[0] not in known:
         raise _unknown(named)
+    return known[str(steps[0])]
 
 
 def _unknown(named: Named) -> ExpressionError:
     text = path_text(named.path)
+    if text in get_args(Verdict):
+        return ExpressionError(f"text goes in quotes: '{text}'", named.at, code="path")
     plain = path_text(resolved(named.path)[1])
     every = list(known_paths())
     near = difflib.get_close_matches(text, every, 3, 0.5)
@@ -161,8 +210,11 @@ def known_paths() -> Iterator[str]:
     """Paths of single values that every audit may have, short names first."""
     for name, steps in SHORT.items():
         if steps[-1] in REPORTS:
-            yield from (f"{name}.{field.name}" for field in fields(REPORTS[str(steps[-1])]))
+            hints = get_type_hints(REPORTS[str(steps[-1])])
+            yield from (f"{name}.{field}" for field, kind in hints.items() if _scalar(_plain(kind)))
     for path in _leaves(Audit, ()):
+        if path[:1] in HIDDEN:
+            continue
         for name, steps in SHORT.items():
             if path[: len(steps)] == steps:
                 yield path_text((name, *path[len(steps) :]))
@@ -174,7 +226,7 @@ def _leaves(kind: Any, above: Path) -> Iterator[Path]:
     if _is_model(kind):
         for name, inner in _fields(kind).items():
             yield from _leaves(inner, (*above, name))
-    elif get_origin(kind) not in (dict, tuple, list):
+    elif _scalar(kind) is not None:
         yield above
 
 
@@ -192,7 +244,7 @@ def _is_open(kind: Any) -> bool:
 
 
 def _fields(kind: type[BaseModel]) -> dict[str, Any]:
-    return {name: field.annotation for name, field in kind.model_fields.items()}
+    return {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
 
 
 def _plain(kind: Any) -> Any:

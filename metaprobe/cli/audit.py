@@ -171,6 +171,7 @@ def audit(
             jobs=jobs or processors(),
             progress=told,
             command=shlex.join(["metaprobe", *sys.argv[1:]]),
+            check=gates.planned,
         )
     undecided = None
     try:

@@ -1,46 +1,20 @@
-"""Gates: planted failures fail, guards pass, and another measurement is no baseline."""
+"""Gates: planted failures fail, guards pass, and what is wrong is refused before measuring."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import math
 
-import numpy as np
 import pytest
 
-from metaprobe.analysis.audit_parts import Bits, packed
 from metaprobe.analysis.expression_parser import parse
 from metaprobe.analysis.expressions import names
+from metaprobe.analysis.gate_baseline import GateError
 from metaprobe.analysis.gate_paths import check_path, known_paths
-from metaprobe.analysis.gates import GateError, read_gates
-from metaprobe.analysis.planning import AuditSettings
-from metaprobe.analysis.result import Audit, AuditSet
+from metaprobe.analysis.gates import read_gates
+from metaprobe.analysis.result import Audit
 
+from .gated import EPISODES, changed, outcome, with_bits
 from .sample_audit import make_audit, make_set
-
-EPISODES = 60
-
-
-def outcome(audit: Audit | AuditSet, *conditions: str, baseline: Path | None = None) -> list[bool]:
-    found = read_gates(conditions, baseline).applied(audit)
-    return [gate.passed for gate in found.gates]
-
-
-def with_bits(audit: Audit, loss: float = 0.0, *, cells: tuple[str, ...] = ()) -> Audit:
-    """The audit with planted bits: `loss` of the queries that were right turn wrong in `cells`."""
-    rng = np.random.default_rng(3)
-    size = (audit.episodes.n, audit.episodes.way * audit.episodes.query)
-    drop = np.random.default_rng(4)
-    kept = {}
-    for cell in ("init_on", "adapted_on", "init_off", "adapted_off"):
-        bits = rng.random(size) < 0.8
-        lost = drop.random(size) < (loss if cell in cells else 0)
-        kept[cell] = packed(bits & ~lost)
-    classes = np.stack([rng.permutation(40)[:10] for _ in range(audit.episodes.n)])
-    on, off = (
-        tuple(tuple(map(int, row)) for row in part) for part in (classes[:, :5], classes[:, 5:])
-    )
-    return audit.model_copy(update={"bits": Bits(cells=kept, classes_on=on, classes_off=off)})
 
 
 @pytest.fixture
@@ -121,6 +95,24 @@ def test_layers_and_rates_go_by_their_names(audit: Audit) -> None:
         ("on.value < baseline.on.value", r"needs --baseline"),
         ("baseline < 1", "needs --baseline"),
         ("off.value <", "the end comes"),
+        ("off.value < 'a'", "a number is needed"),
+        ("off.value == 'a'", "a number is compared with text"),
+        ("0.5 == off.verdict", "no verdict"),
+        ("off.verdict + 1 > 2", r"off\.verdict is text where a number is needed"),
+        ("off.verdict < on.verdict", r"off\.verdict is text where a number is needed"),
+        ("off.verdict == LOWERED", "quotes: 'LOWERED'"),
+        ("gallery == 'suport'", "no gallery; it is one of support, fresh"),
+        ("1 < 2", "nothing of the audit"),
+        ("on.value < 1 and 'off.value' == 'LOWERED'", "nothing of the audit"),
+        ("off.value < 1 / 0", "division by zero"),
+        ("off.value / (1 - 1) < 1", "division by zero"),
+        ("off.value < 1e308 * 10", "too large"),
+        ("created < 3", "no number and no text"),
+        ("load.missing != 0", "is a group"),
+        ("gates[0].passed == false", "no audit has"),
+        ("off.value < -1 %", r"'%' has no meaning here; a percentage point is written 0\.01"),
+        ("off.value = 1", "'==' compares"),
+        ("off.value < –0.01", "a minus is written -"),
     ],
 )
 def test_a_gate_that_is_wrong_is_refused_before_measuring(text: str, words: str) -> None:
@@ -128,114 +120,18 @@ def test_a_gate_that_is_wrong_is_refused_before_measuring(text: str, words: str)
         read_gates([text], None)
 
 
+def test_the_schema_goes_by_its_name_in_the_file(audit: Audit) -> None:
+    assert outcome(audit, "schema != 'metaprobe.audit/1'") == [True]
+
+
+def test_a_value_that_is_no_number_is_below_nothing_and_passes_nothing(audit: Audit) -> None:
+    broken = changed(audit, "effects", off=audit.effects.off.model_copy(update={"value": math.nan}))
+    with pytest.raises(GateError, match=r"off\.value is nan, which is no number"):
+        outcome(broken, "off.value < -0.01")
+
+
 def test_every_path_that_is_suggested_is_known() -> None:
     paths = list(known_paths())
     assert {"load.coverage", "effects.off.ci_low", "off.ci_low", "rule.steps"} <= set(paths)
     for path in paths:
         check_path(next(names(parse(f"{path} == null"))))
-
-
-def write(path: Path, audit: Audit | AuditSet) -> Path:
-    path.write_text(audit.to_json(), encoding="utf-8")
-    return path
-
-
-def test_conditions_may_name_the_baseline(tmp_path: Path, audit: Audit) -> None:
-    old = write(tmp_path / "audit.json", audit)
-    assert outcome(
-        audit,
-        "on.value < baseline.on.value",
-        "on.value >= baseline.effects.on.value - 0.01",
-        "abs(off.value - baseline.off.value) > 1e-12",
-        baseline=old,
-    ) == [True, False, True]
-    assert outcome(audit, "on.value < baseline.on.value", baseline=tmp_path) == [True]
-
-
-def test_the_same_audit_is_no_worse_than_itself(tmp_path: Path, audit: Audit) -> None:
-    old = write(tmp_path / "audit.json", audit)
-    found = read_gates([], old).applied(audit)
-    assert [g.gate.removeprefix("baseline: ") for g in found.gates] == [
-        "meta_init", "on_task", "off_task", "on", "off",
-    ]  # fmt: skip
-    assert all(g.passed for g in found.gates)
-
-
-def test_a_planted_loss_fails_where_it_was_planted_and_nowhere_else(
-    tmp_path: Path, audit: Audit
-) -> None:
-    old = write(tmp_path / "audit.json", audit)
-    worse = with_bits(audit, 0.05, cells=("adapted_off",))
-    found = {g.gate: g.passed for g in read_gates([], old).applied(worse).gates}
-    assert found == {
-        "baseline: meta_init": True,
-        "baseline: on_task": True,
-        "baseline: off_task": False,
-        "baseline: on": True,
-        "baseline: off": False,
-    }
-    better = write(tmp_path / "worse.json", worse)
-    assert all(g.passed for g in read_gates([], better).applied(audit).gates)
-
-
-def test_a_loss_below_the_smallest_effect_of_interest_passes(tmp_path: Path, audit: Audit) -> None:
-    old = write(tmp_path / "audit.json", audit)
-    worse = with_bits(audit, 0.05, cells=("adapted_off",)).model_copy(update={"sesoi": 0.1})
-    assert all(g.passed for g in read_gates([], old).applied(worse).gates)
-
-
-def changed(audit: Audit, part: str, **fields: Any) -> Audit:
-    return audit.model_copy(update={part: getattr(audit, part).model_copy(update=fields)})
-
-
-@pytest.mark.parametrize(
-    ("part", "fields", "words"),
-    [
-        ("episodes", {"sha256": "0" * 64}, r"episodes\.sha256"),
-        ("episodes", {"seed": 9}, r"episodes\.seed is 9 here and 0 there"),
-        ("data", {"fingerprint": "a" * 64}, "data is glyphs/test aaaaaaaaaaaa here"),
-        ("rule", {"steps": 9}, r"rule\.steps is 9 here"),
-        ("probe", {"k": 3}, r"probe\.k"),
-    ],
-)
-@pytest.mark.parametrize("conditions", [(), ("on.value < baseline.on.value",)])
-def test_a_baseline_of_another_measurement_is_refused(
-    tmp_path: Path, audit: Audit, part: str, fields: dict[str, Any], words: str,
-    conditions: tuple[str, ...],
-) -> None:  # fmt: skip
-    old = write(tmp_path / "audit.json", audit)
-    with pytest.raises(GateError, match=words):
-        outcome(changed(audit, part, **fields), *conditions, baseline=old)
-
-
-def test_settings_that_differ_are_found_before_measuring(tmp_path: Path, audit: Audit) -> None:
-    gates = read_gates([], write(tmp_path / "audit.json", audit))
-    alike = AuditSettings(episodes=EPISODES, gallery="fresh")
-    gates.check(alike)
-    with pytest.raises(GateError, match="episodes is 600 here and 60 there"):
-        gates.check(AuditSettings(gallery="fresh"))
-    with pytest.raises(GateError, match="steps is 1 here and 5 there"):
-        gates.check(AuditSettings(episodes=EPISODES, gallery="fresh", steps=1))
-
-
-def test_a_set_of_baselines_goes_by_name(tmp_path: Path) -> None:
-    several = make_set(2, episodes=EPISODES)
-    old = write(tmp_path / "audit.json", several)
-    text = "on.value != baseline.on.value"
-    assert outcome(several, text, baseline=old) == [True, True]
-    assert outcome(several.audits[1], text, baseline=old) == [True]
-    with pytest.raises(GateError, match="none is called 'other'"):
-        outcome(make_audit("other", episodes=EPISODES), text, baseline=old)
-
-
-def test_a_baseline_that_is_none_is_refused(tmp_path: Path, audit: Audit) -> None:
-    with pytest.raises(GateError, match="cannot be read"):
-        read_gates([], tmp_path / "nowhere.json")
-    bare = write(tmp_path / "bare.json", make_audit(episodes=EPISODES))
-    with pytest.raises(GateError, match="keeps no correctness bits"):
-        read_gates([], bare)
-    assert len(read_gates(["on.value < baseline.on.value"], bare).conditions) == 1
-    cut = audit.bits.model_copy(update={"cells": {"init_on": "AA=="}}) if audit.bits else None
-    old = write(tmp_path / "cut.json", audit.model_copy(update={"bits": cut}))
-    with pytest.raises(GateError, match="damaged"):
-        outcome(audit, baseline=old)

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from metaprobe.models.checkpoint import shipped
 
 from .conftest import Command
 
@@ -92,3 +102,72 @@ def test_a_baseline_of_other_episodes_is_refused_before_measuring(
     assert done.status == 2
     assert "episodes is 600 here and 24 there" in done.err
     assert done.out == ""
+
+
+def test_a_baseline_of_other_images_is_refused_before_measuring(
+    command: Command, tmp_path: Path, old: Path
+) -> None:
+    other = (
+        "audit",
+        NAME,
+        *SMALL,
+        "--data",
+        "digits",
+        "--split",
+        "test",
+        "--out",
+        tmp_path / "new",
+    )
+    done = command(*other, "--cache", tmp_path / "fresh", "--baseline", old)
+    assert done.status == 2
+    assert "data is digits/test" in done.err
+    assert not list((tmp_path / "fresh").rglob("*.h5"))
+    assert not (tmp_path / "new" / "audit.json").exists()
+
+
+def spoilt(good: Path, path: Path) -> Path:
+    """The checkpoint with filters of its last block that nobody trained."""
+    with safe_open(good, "pt") as file:
+        tensors, words = load_file(good), file.metadata()
+    name = next(n for n in sorted(tensors, reverse=True) if n.startswith("body.") and "conv" in n)
+    noise = torch.randn(tensors[name].shape, generator=torch.Generator().manual_seed(0))
+    save_file({**tensors, name: noise}, path, words)
+    return path
+
+
+@pytest.mark.slow
+def test_the_recipe_of_the_documentation_accepts_rejects_and_keeps_the_last_accepted(
+    tmp_path: Path,
+) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
+    steps = dict(re.findall(r"- name: (\w+)\n  run: (\|\n(?:    .*\n)+|.*\n)", page))
+    audit, accept = (steps[name].removeprefix("|\n") for name in ("Audit", "Accept"))
+    assert "--episodes 600" in audit
+    script = tmp_path / "job.sh"
+    script.write_text(
+        f'set -eo pipefail\nmetaprobe() {{ {sys.executable} -m metaprobe "$@"; }}\n'
+        + dedent(audit).replace("--episodes 600", "--episodes 200 --query 5")
+        + dedent(accept)
+    )
+
+    def job(checkpoint: Path) -> tuple[int, str]:
+        shutil.copy(checkpoint, tmp_path / "model.safetensors")
+        done = subprocess.run(
+            ["bash", str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stderr
+
+    kept = tmp_path / "audits" / "last" / "audit.json"
+    good = shipped()[NAME]
+    assert job(good) == (0, "")
+    first = json.loads(kept.read_text())
+    assert first["gates"][0]["gate"] == "load.coverage < 1"
+    assert len(first["gates"]) == 1
+    assert job(good) == (0, "")
+    assert len(json.loads(kept.read_text())["gates"]) == 6
+    accepted = kept.read_text()
+    status, said = job(spoilt(good, tmp_path / "spoilt.safetensors"))
+    assert status == 1, said
+    assert all(line.startswith("gate failed: ") for line in said.splitlines())
+    assert "meta_init" in said
+    assert kept.read_text() == accepted
