@@ -42,6 +42,7 @@ BANNED_CALLS = {
     "joblib.load", "np.load", "numpy.load", "pandas.read_pickle", "pd.read_pickle",
     "torch.serialization.load", "eval", "exec", "compile", "os.system", "__import__",
 }  # fmt: skip
+BANNED_IMPORTS = {tuple(call.rsplit(".", 1)) for call in BANNED_CALLS if "." in call}
 BANNED_NAMES = {"load_from_checkpoint", "weights_only", "trust_remote_code", "allow_pickle"}
 
 
@@ -50,13 +51,24 @@ def unsafe(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (a.name for a in node.names if a.name.split(".")[0] in BANNED_MODULES)
+            yield from (
+                f"{a.name} as {a.asname}"
+                for a in node.names
+                if a.asname not in (None, "np", "pd") and a.name in {m for m, _ in BANNED_IMPORTS}
+            )
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            if (node.module or "").split(".")[0] in BANNED_MODULES:
-                yield str(node.module)
+            module = node.module or ""
+            if module.split(".")[0] in BANNED_MODULES:
+                yield module
+            yield from (
+                f"{module}.{a.name}" for a in node.names if (module, a.name) in BANNED_IMPORTS
+            )
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             if called in BANNED_CALLS or called.split(".")[-1] in BANNED_NAMES:
                 yield called
+            if called.endswith("Image.open") and "formats" not in {w.arg for w in node.keywords}:
+                yield f"{called}, which starts Ghostscript for PostScript"
             for word in node.keywords:
                 value = ast.unparse(word.value)
                 safe = {
@@ -85,7 +97,8 @@ def test_r02_no_code_reaches_for_an_unsafe_reader() -> None:
     [
         "import pickle", "from pickle import loads", "torch.load(x)", "np.load(x, allow_pickle=True)",
         "np.lib.format.read_array(f, allow_pickle=1)", "net.load_state_dict(s, strict=False)",
-        "Net.load_from_checkpoint(x)", "AutoModel.from_config(c, trust_remote_code=True)", "eval(x)",
+        "Net.load_from_checkpoint(x)", "from torch import load", "from numpy import load as read",
+        "import torch as t", "Image.open(x)", "PIL.Image.open(x, 'r')", "AutoModel.from_config(c, trust_remote_code=True)", "eval(x)",
     ],
 )  # fmt: skip
 def test_r02_the_scan_sees_each_unsafe_line(line: str) -> None:

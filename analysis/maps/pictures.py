@@ -44,7 +44,8 @@ def pixels_of(uri: str) -> NDArray[np.uint8]:
     try:
         if head not in ("data:image/png", "data:image/jpeg"):
             raise ValueError(f"it begins with {head[:24]!r}")
-        with Image.open(BytesIO(base64.b64decode(text, validate=True))) as picture:
+        raw = BytesIO(base64.b64decode(text, validate=True))
+        with Image.open(raw, formats=("PNG", "JPEG")) as picture:
             if max(picture.size) > SIDES[0]:
                 raise ValueError(f"it has {picture.size[0]} by {picture.size[1]} pixels")
             return np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0)

@@ -65,6 +65,7 @@ def compare(
     """
     from ..analysis.comparison import compare as run
     from ..analysis.figure_files import in_formats
+    from ..analysis.maps.export.cells import csv_text
     from ..data.files import require_writable, write_together
 
     if out is not None:
@@ -87,9 +88,10 @@ def compare(
     )
     lines = found.sentences()
     if out is not None:
+        table = found.table()
         files = {
             "comparison.json": found.to_json().encode(),
-            "comparison.csv": found.table().to_csv(index=False).encode(),
+            "comparison.csv": csv_text([*table], table.itertuples(index=False)).encode(),
             **in_formats(found.plot("layers"), "layers"),
             **in_formats(found.plot("disagreements"), "disagreements"),
         }

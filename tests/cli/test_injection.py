@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -44,3 +45,15 @@ def test_r19_a_name_is_no_markup_in_a_report(command: Command, tmp_path: Path) -
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert r"=1+1&lt;script&gt;alert(1)" in page
     assert r"\x1b[2J|a|" in page
+
+
+def test_r19_a_name_is_no_formula_in_a_table(command: Command, tmp_path: Path) -> None:
+    for name in ("=1+1", "@SUM(A1)"):
+        shutil.copy(shipped()["anil-glyphs-s0"], tmp_path / f"{name}.safetensors")
+    words = ("--data", "digits", "--most", 20, "--repeats", 2, "--layer", "embedding", "--no-cache")
+    done = command("compare", "=1+1.safetensors", "@SUM(A1).safetensors", *words, "--out", "out")
+    assert done.status == 0, done.err
+    text = (tmp_path / "out" / "comparison.csv").read_text(encoding="utf-8")
+    rows = list(csv.reader(text.splitlines()))
+    assert {cell for row in rows for cell in row} >= {"'=1+1", "'@SUM(A1)"}
+    assert not [cell for row in rows for cell in row if cell[:1] in ("=", "+", "@")]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from metaprobe.data.errors import CheckpointError
 from metaprobe.models.checkpoint import shipped
+from metaprobe.models.reading.child import parse
 from metaprobe.models.reading.health import Health, examine
 from metaprobe.models.reading.raw import RawCheckpoint
 from metaprobe.models.reading.read import read_file
@@ -154,6 +155,32 @@ def test_r18_settings_beside_the_weights_are_words_and_are_flagged(
     assert found.metadata["hyper_parameters"] == value["hyper_parameters"]
     assert "antigravity" not in sys.modules
     assert "state_dict" not in found.metadata
+
+
+def test_r18_the_parser_itself_imports_and_fetches_nothing(tmp_path: Path) -> None:
+    value = {
+        "state_dict": weights(),
+        "args": argparse.Namespace(lr=0.1),
+        "hyper_parameters": {
+            "_target_": "antigravity.fly",
+            "_instantiator": "this.run",
+            "url": "x",
+        },
+    }
+    raw = saved(tmp_path, value).read_bytes()
+    told: list[str] = []
+    listening = True
+
+    def hear(event: str, args: Any) -> None:
+        if listening and event.split(".")[0] in ("socket", "subprocess", "os", "import", "exec"):
+            told.append(f"{event} {args!r}")
+
+    parse(raw, "torch-zip", None, "it")  # what it needs itself is imported by now
+    sys.addaudithook(hear)
+    answer, _ = parse(raw, "torch-zip", None, "it")
+    listening = False
+    assert "opaque-settings" in answer["flags"]
+    assert told == []
 
 
 def test_of_two_networks_one_is_read_and_the_other_named(tmp_path: Path) -> None:
