@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from .errors import DataError
 from .hdf5 import read_hdf5
 from .images import LabelledImages
+from .private import private_copy
 from .readers.options import DEFAULT
 from .readers.paths import choose_split
 
@@ -28,22 +29,24 @@ MOST_GROWTH = 1000
 """A compressed array may grow this much when read; more is taken for a bomb."""
 
 
-def read_arrays(path: Path, split: str) -> LabelledImages:
+def read_arrays(path: Path, split: str, *, expect_sha256: str | None = None) -> LabelledImages:
     """A dataset in one ``.npz`` or ``.h5`` file.
 
     Args:
         path: File with ``images`` ``(N, C, H, W)``, ``(N, H, W, C)`` or ``(N, H, W)``
             and ``labels`` ``(N,)``.
         split: Which split, when the file has ``split``; else ``"all"`` or anything.
+        expect_sha256: What its bytes must hash to.
 
     Raises:
-        DataError: If the file is not such a file, or has no such split.
+        DataError: If the file is not such a file, is another than expected, or has no such split.
     """
     if not path.is_file():
         raise DataError(f"data file {str(path)!r} does not exist", code="missing-file")
     if path.suffix == ".npz":
-        return from_arrays(path.stem, split, read_npz(path, KNOWN), where=str(path))
-    found = read_hdf5(path, KNOWN)
+        arrays = read_npz(path, KNOWN, expect_sha256=expect_sha256)
+        return from_arrays(path.stem, split, arrays, where=str(path))
+    found = read_hdf5(path, KNOWN, expect_sha256=expect_sha256)
     return from_arrays(path.stem, split, found.arrays, where=str(path))
 
 
@@ -131,14 +134,25 @@ def _words(array: NDArray[Any], where: str) -> NDArray[np.str_]:
     return flat.astype(str)
 
 
-def read_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+def read_npz(
+    path: Path, names: Sequence[str], *, expect_sha256: str | None = None
+) -> dict[str, NDArray[Any]]:
     """Arrays of an ``.npz``, by name; those that are missing are left out.
 
+    Args:
+        path: The file.
+        names: Which arrays.
+        expect_sha256: What its bytes must hash to; a copy is hashed and read then.
+
     Raises:
-        DataError: If it is damaged, holds Python objects, or claims more than it stores.
+        DataError: If it is damaged, another than expected, holds Python objects, or claims more
+            than it stores.
     """
     try:
-        return _read_npz(path, names)
+        if expect_sha256 is None:
+            return _read_npz(path, path, names)
+        with private_copy(path, expect_sha256, refusal=DataError) as file:
+            return _read_npz(path, file.copy, names)
     except _DAMAGE as error:
         if isinstance(error, DataError):
             raise
@@ -154,10 +168,12 @@ _DAMAGE = (
 """What NumPy and zipfile raise at bytes they cannot use."""
 
 
-def _read_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+def _read_npz(
+    path: Path, source: Path | IO[bytes], names: Sequence[str]
+) -> dict[str, NDArray[Any]]:
     stored = path.stat().st_size
     out: dict[str, NDArray[Any]] = {}
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(source) as archive:
         wanted = [m for m in archive.infolist() if m.filename.removesuffix(".npy") in names]
         unpacked = sum(member.file_size for member in wanted)
         DEFAULT.require_bytes(unpacked, f"{unpacked:,} bytes unpacked", str(path))

@@ -22,7 +22,7 @@ from .files import write_whole
 from .images import LabelledImages
 from .keys import key_hash
 from .readers.doubts import with_doubts
-from .readers.formats import FORMATS, recognise
+from .readers.formats import FORMATS, SINGLE, recognise
 from .readers.options import DEFAULT, ReadOptions
 from .store import default_cache_dir
 
@@ -66,7 +66,7 @@ def open_dataset(
         return digits(split)
     form, _, path = name.partition(":")
     if path and form in FORMATS:
-        return with_doubts(FORMATS[form].read(Path(path), split, options))
+        return _read(form, Path(path), split, options)
     if Path(name).is_file() and name.lower().endswith(ARCHIVES):
         raise DataError(
             f"{name!r} is an archive; unpack it and give its folder, for what lies in it is "
@@ -81,7 +81,17 @@ def open_dataset(
             f"with FORMAT one of {', '.join(FORMATS)}",
             code="unknown-dataset",
         )
-    return with_doubts(FORMATS[found].read(Path(name), split, options))
+    return _read(found, Path(name), split, options)
+
+
+def _read(form: str, path: Path, split: str, options: ReadOptions) -> LabelledImages:
+    if options.expect_sha256 is not None and form not in SINGLE:
+        raise DataError(
+            f"{str(path)!r} ({form}) is no single file, so no hash of one says what it holds; compare "
+            "its fingerprint, which is over pixels, labels and names",
+            code="sha256",
+        )
+    return with_doubts(FORMATS[form].read(path, split, options))
 
 
 def _glyphs(split: str, cache: Path) -> LabelledImages:

@@ -29,7 +29,7 @@ def read_embeddings(
     Args:
         path: A file with ``features`` (or ``emb``, ``embeddings``) ``(N, D)`` of floats,
             ``labels`` ``(N,)`` of integers and ``ids`` ``(N,)``, each once.
-        expect_sha256: What the bytes of an ``.h5`` must hash to.
+        expect_sha256: What its bytes must hash to.
 
     Returns:
         The rows, and sentences about what is odd in them.
@@ -41,7 +41,7 @@ def read_embeddings(
     notes: list[str] = []
     arrays: Mapping[str, NDArray[Any]]
     if path.suffix == ".npz":
-        arrays = read_npz(path, NAMES)
+        arrays = read_npz(path, NAMES, expect_sha256=expect_sha256)
         has = tuple(arrays)
     else:
         found = read_hdf5(path, NAMES, expect_sha256=expect_sha256)

@@ -47,8 +47,11 @@ class Format:
 
 
 def _arrays(path: Path, split: str, options: ReadOptions) -> LabelledImages:
-    return read_arrays(path, split)
+    return read_arrays(path, split, expect_sha256=options.expect_sha256)
 
+
+SINGLE = ("npz", "h5", "pickle")
+"""Formats of a single file, whose hash says all."""
 
 FORMATS: Mapping[str, Format] = {
     "image-folder": Format(read_image_folder, "class/image or split/class/image"),

@@ -21,6 +21,8 @@ class ReadOptions:
             is another benchmark.
         most_bytes: Most bytes that pixels may take; three quarters of the machine's memory
             when None.
+        expect_sha256: What the bytes of a dataset in a single file must hash to. HDF5 and pickles do
+            not notice a changed bit.
         progress: Told ``(what, done, whole)`` while images are read.
 
     Raises:
@@ -31,6 +33,7 @@ class ReadOptions:
     max_unreadable: float = 0.0
     most_bytes: int | None = None
     progress: Callable[[str, int, int], None] | None = None
+    expect_sha256: str | None = None
 
     def __post_init__(self) -> None:
         if self.image_size is not None and not 1 <= self.image_size <= 4096:

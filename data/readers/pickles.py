@@ -13,7 +13,8 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..images import LabelledImages
+from ..private import private_copy
 from ..unpickle import read_pickle
 from ..unpickle_plain import DATASETS, filled_arrays
 from .options import DEFAULT, ReadOptions
@@ -130,9 +132,20 @@ def unpickled(path: Path, options: ReadOptions) -> Any:
     size = path.stat().st_size  # its bytes are held once as they are and once as arrays
     options.require_bytes(2 * size, f"twice its {size:,} bytes", str(path))
     policy = replace(DATASETS, most_steps=MOST_STEPS + size // 100, most_bytes=MOST_MADE + 2 * size)
-    with _Clipped(io.FileIO(path)) as stream, warnings.catch_warnings():
+    with _opened(path, options) as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # odd escapes in Python 2's text
         return filled_arrays(read_pickle(stream, policy, str(path)).value)
+
+
+@contextmanager
+def _opened(path: Path, options: ReadOptions) -> Iterator[_Clipped]:
+    """The file, or the copy of it that was hashed where a hash is expected."""
+    if options.expect_sha256 is None:
+        with _Clipped(io.FileIO(path)) as stream:
+            yield stream
+        return
+    with private_copy(path, options.expect_sha256, refusal=DataError) as file:
+        yield _Clipped(io.FileIO(file.copy.fileno(), closefd=False))
 
 
 class _Clipped(io.BufferedReader):

@@ -36,6 +36,12 @@ def data_show(
     split: Annotated[str, typer.Option(help="Which split.")] = "test",
     image_size: ImageSize = None,
     max_unreadable: MaxUnreadable = 0.0,
+    sha256: Annotated[
+        str | None, typer.Option(help="What the file must hash to: .npz, .h5, .pkl or embeddings.")
+    ] = None,
+    fingerprint: Annotated[
+        str | None, typer.Option(help="What this showed before: pixels, labels and names.")
+    ] = None,
     seed: NoDraw = 0,
     as_json: Json = False,
 ) -> None:
@@ -44,14 +50,23 @@ def data_show(
     Example: metaprobe data show glyphs --split test
     """
     from ..data.datasets import open_dataset
+    from ..data.errors import DataError
     from ..data.readers.options import ReadOptions
 
     if name.startswith("embeddings:"):
-        _show_embeddings(name.removeprefix("embeddings:"), as_json)
+        if fingerprint is not None:
+            raise DataError("embeddings have no fingerprint; use --sha256", code="fingerprint")
+        _show_embeddings(name.removeprefix("embeddings:"), sha256, as_json)
         return
     with progress("images") as told:
-        options = ReadOptions(image_size, max_unreadable, progress=told)
+        options = ReadOptions(image_size, max_unreadable, progress=told, expect_sha256=sha256)
         found = open_dataset(name, split, options=options)
+    if fingerprint is not None and found.fingerprint != fingerprint.lower():
+        raise DataError(
+            f"{name!r} ({split}) has fingerprint {found.fingerprint}, not the expected "
+            f"{fingerprint[:64]}; its pixels, labels or names are others, or were read another way",
+            code="fingerprint",
+        )
     groups = {g: found.groups.count(g) for g in dict.fromkeys(found.groups)}
     facts = {
         "name": found.name,
@@ -68,12 +83,12 @@ def data_show(
     say(facts, "\n".join([text, *(f"note: {note}" for note in found.notes)]), as_json)
 
 
-def _show_embeddings(path: str, as_json: bool) -> None:
+def _show_embeddings(path: str, sha256: str | None, as_json: bool) -> None:
     from pathlib import Path
 
     from ..data.foreign import read_embeddings
 
-    rows, notes = read_embeddings(Path(path))
+    rows, notes = read_embeddings(Path(path), expect_sha256=sha256)
     facts = {
         "name": path,
         "rows": len(rows),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import pickle
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -76,3 +79,45 @@ def test_what_cannot_be_read_is_one_sentence(command: Command, tmp_path: Path) -
         assert done.out == ""
         [line] = done.err.splitlines()
         assert line.startswith("metaprobe: ")
+
+
+def test_a_changed_bit_is_seen_where_hash_or_fingerprint_is_known(
+    command: Command, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    labels = np.arange(12) % 3
+    np.savez(tmp_path / "a.npz", images=images, labels=labels)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"], file["labels"] = images, labels
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"data": images, "labels": labels}))
+    with h5py.File(tmp_path / "rows.h5", "w") as file:
+        file["features"], file["labels"] = images.reshape(12, -1).astype("f4"), labels
+        file["ids"] = np.arange(12)
+    for name in ("a.npz", "a.h5", "a.pkl", "embeddings:rows.h5"):
+        path = tmp_path / name.removeprefix("embeddings:")
+        right = hashlib.sha256(path.read_bytes()).hexdigest()
+        done = command("data", "show", name, "--sha256", right.upper(), "--json")
+        assert done.status == 0, done.err
+        told = json.loads(done.out)
+        raw = bytearray(path.read_bytes())
+        where = raw.find(images.tobytes()[:16]) if "rows" not in name else -100
+        raw[where] ^= 1
+        path.write_bytes(raw)
+        done = command("data", "show", name, "--sha256", right)
+        assert (done.status, done.out) == (2, "")
+        assert f"not the expected {right}" in done.err
+        if name in ("a.h5", "a.pkl"):
+            assert command("data", "show", name).status == 0  # unseen without
+            done = command("data", "show", name, "--fingerprint", told["fingerprint"])
+            assert done.status == 2
+            assert "others, or were read another way" in done.err
+
+
+def test_a_folder_is_pinned_by_its_fingerprint(command: Command, omniglot: Path) -> None:
+    told = json.loads(command("data", "show", omniglot, "--json").out)
+    right = ("--fingerprint", told["fingerprint"].upper())
+    assert command("data", "show", omniglot, *right).status == 0
+    assert command("data", "show", omniglot, "--fingerprint", "0" * 64).status == 2
+    done = command("data", "show", omniglot, "--sha256", "0" * 64)
+    assert done.status == 2
+    assert "compare its fingerprint" in done.err
