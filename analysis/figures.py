@@ -120,14 +120,15 @@ def effects(audits: AuditSet) -> Figure:
 def episodes(audits: AuditSet) -> Figure:
     """How single episodes changed: on-task counts upwards, off-task counts downwards.
 
-    Differences are multiples of 1 / (way × query), so bars stand at exact values.
+    Differences are multiples of 1 / (way × query), so bars stand at exact values. Counts have a
+    scale for each checkpoint: one that changes nothing would flatten all others.
     """
     n = len(audits.audits)
     columns = 1 if n == 1 else 2
     lines = -(-n // columns)
     with style():
         figure = new_figure(1.1 + (2.3 if n == 1 else 1.75) * lines)
-        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        grid = figure.subplots(lines, columns, sharex=True, squeeze=False)
         for axis, audit, label in zip(grid.flat, audits.audits, audits.labels, strict=False):
             episode_bars(axis, audit)
             axis.set_title(short(label, 40))

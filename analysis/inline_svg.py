@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from .figure_parts import BAND, BOTH, INK, OFF, ON, QUIET
+
+_OUTLINE = re.compile(r'<path id="([^"]+)"( d="[^"]+"(?: transform="[^"]+")?)/>')
 
 
 def inline_svg(svg: str, name: str) -> Markup:
@@ -21,6 +25,30 @@ def inline_svg(svg: str, name: str) -> Markup:
         body = re.sub(rf"(fill|stroke): {colour}", rf"\1: var(--{variable})", body)
     attributes = f'aria-hidden="true" focusable="false" id="{name}-svg"'
     return Markup(re.sub(r"<svg ", f"<svg {attributes} ", body, count=1))
+
+
+def shared_outlines(pictures: Sequence[Markup]) -> tuple[Markup, list[Markup]]:
+    """Letters and marks that two pictures or more draw, once for a page; and the pictures left.
+
+    Most of a figure's bytes are the outlines of its letters, the same in every figure.
+    """
+    counts = Counter(
+        what for picture in pictures for what in {m[2] for m in _OUTLINE.finditer(picture)}
+    )
+    known = {
+        what: f"o{n:x}" for n, what in enumerate(w for w, count in counts.items() if count > 1)
+    }
+    left = []
+    for picture in pictures:
+        new = {m[1]: known[m[2]] for m in _OUTLINE.finditer(picture) if m[2] in known}
+        body = _OUTLINE.sub(lambda m: "" if m[2] in known else m[0], picture)
+        body = re.sub(r'href="#([^"]+)"', lambda m, new=new: f'href="#{new.get(m[1], m[1])}"', body)  # type: ignore[misc]
+        left.append(Markup(body.replace("<defs></defs>", "")))
+    outlines = "".join(f'<path id="{name}"{what}/>' for what, name in known.items())
+    return Markup(
+        '<svg width="0" height="0" aria-hidden="true" focusable="false" style="position:absolute">'
+        f"<defs>{outlines}</defs></svg>"
+    ), left
 
 
 def _renamed(body: str, prefix: str) -> str:

@@ -24,7 +24,7 @@
     const told = map.querySelector(".map-told");
     const column = (name) => rows.get_column(name);
     // an image is in the page once, and shown in every row that is of it
-    const pictures = Array.from(column("picture"), (at) => data.pictures[map.id][at]);
+    const pictures = Array.from(column("picture"), (at) => data.pictures[at]);
     rows.data = { ...rows.data, picture: pictures };
     const hint = told.textContent;
     let at = -1;

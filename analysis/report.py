@@ -15,7 +15,7 @@ from typing import Any
 
 from ..data.files import write_whole
 from .audit_parts import RuleUsed
-from .inline_svg import inline_svg
+from .inline_svg import inline_svg, shared_outlines
 from .maps.interactive import MISSING, Live, can_be_live
 from .maps.page import Code, live_maps
 from .maps.plain import from_plain
@@ -75,7 +75,12 @@ def report_html(audits: Audit | AuditSet, extra_sections: Sequence[ExtraSection]
         for name in drawable(together)
     ]
     labels = together.labels
-    first = together.audits[0].sections
+    titles = {name: s.title for audit in together.audits for name, s in audit.sections.items()}
+    pictures = _section_figures(together)
+    every = [*figures, *pictures.values()]
+    outlines, less = shared_outlines([picture["svg"] for picture in every])
+    for picture, svg in zip(every, less, strict=True):
+        picture["svg"] = svg
     shown, code = _maps(together)
     subject = labels[0] if len(labels) == 1 else f"{len(labels)} checkpoints"
     return (
@@ -92,8 +97,9 @@ def report_html(audits: Audit | AuditSet, extra_sections: Sequence[ExtraSection]
             figures=figures,
             labelled=list(zip(labels, together.audits, strict=True)),
             contrasts=together.contrasts,
-            sectioned=[(name, section.title) for name, section in first.items()],
-            section_figures=_section_figures(together),
+            sectioned=list(titles.items()),
+            section_figures=pictures,
+            outlines=outlines,
             maps_shown=shown,
             code=code,
             missing=MISSING,

@@ -87,11 +87,10 @@ def live(maps: Sequence[tuple[str, Map]]) -> tuple[tuple[Live, ...], dict[str, A
     """
     from bokeh.document import Document
 
-    shown, plots, seen = [], [], {}
+    shown, plots = [], []
+    pictures: dict[str, int] = {}  # maps of several checkpoints are of the same images
     for name, drawn in maps:
-        plain = as_plain(drawn, PICTURES)
-        seen[name] = plain["pictures"]
-        panels = list(_panels(name, drawn, _source(name, drawn, plain)))
+        panels = list(_panels(name, drawn, _source(name, drawn, pictures)))
         kinds = legend_of(drawn.rows)
         legend = tuple(
             (MARKS[i][1], kinds.colour(i), outline(kinds.colour(i)), printable(kind))
@@ -106,7 +105,11 @@ def live(maps: Sequence[tuple[str, Map]]) -> tuple[tuple[Live, ...], dict[str, A
     roots = {str(plot.id): element for element, plot in plots}
     items = {"docid": "maps", "roots": roots, "root_ids": list(roots)}
     return tuple(shown), _renamed(
-        {"docs": {"maps": document.to_json(deferred=False)}, "items": [items], "pictures": seen}
+        {
+            "docs": {"maps": document.to_json(deferred=False)},
+            "items": [items],
+            "pictures": list(pictures),
+        }
     )
 
 
@@ -132,10 +135,12 @@ def _arrows(layout: Layout) -> str:
     return "" if told is None else f"arrows follow the features: ρ = {told:.2f}"
 
 
-def _source(name: str, drawn: Map, plain: dict[str, Any]) -> ColumnDataSource:
+def _source(name: str, drawn: Map, pictures: dict[str, int]) -> ColumnDataSource:
+    """The rows of a map; their pictures by number, and `pictures` told of new ones."""
     from bokeh.models import ColumnDataSource
 
-    rows = drawn.rows
+    rows, plain = drawn.rows, as_plain(drawn, PICTURES)
+    places = [pictures.setdefault(one, len(pictures)) for one in plain["pictures"]]
     before = rows.moment == "init"
     kinds = legend_of(rows)
     support = rows.role == "support"
@@ -144,7 +149,7 @@ def _source(name: str, drawn: Map, plain: dict[str, Any]) -> ColumnDataSource:
         "id": [printable(str(i)) for i in rows.ids],
         "name": [printable(rows.classes[c]) for c in rows.labels],
         "what": [_what(*row) for row in zip(rows.task, rows.role, rows.moment, strict=True)],
-        "picture": [record["picture"] for record in plain["points"]],
+        "picture": [places[record["picture"]] for record in plain["points"]],
         "twin": drawn.twins().tolist(),
         "colour": colours,
         "edge": [outline(colour) for colour in colours],

@@ -38,8 +38,8 @@ def run(context: Context) -> Section:
     return Section(
         title="Which part moves",
         question="Is it the body or the head whose movement matters?",
-        finding=f"{finding}. Without any adaptation a vote at meta-init beats the adapted head by "
-        f"{said(nil)}.",
+        finding=f"{finding[0].upper()}{finding[1:]}. A vote at meta-init, without any adaptation, "
+        f"differs from the adapted head by {said(nil)}.",
         notes=(
             "Head only leaves every feature where it was, so its effects are exactly zero; its "
             "worth shows in the head's own accuracy.",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metaprobe.analysis.figures import FIGURES, svg_text
-from metaprobe.analysis.inline_svg import inline_svg
+from metaprobe.analysis.inline_svg import inline_svg, shared_outlines
 from metaprobe.analysis.sections.figure import draw
 
 from .maps.planted import planted_map, rows
@@ -95,3 +95,29 @@ def test_a_style_that_many_marks_share_is_said_once_and_holds_for_each() -> None
             assert kept == hexadecimal or kept.startswith("var(")
     inside = inline_svg(DRAWN["map"], "map")
     assert inside.count('style="') < 0.7 * DRAWN["map"].count('style="')
+
+
+def drawn_by(svg: str, outlines: str = "<svg/>") -> list[str | None]:
+    """The outline that each reference to one draws, with how it is placed."""
+    found: list[str | None] = []
+    trees = [ElementTree.fromstring(text) for text in (outlines, svg)]
+    known = {one.get("id"): one for tree in trees for one in tree.iter() if one.get("id")}
+    for one in trees[1].iter():
+        if one.tag.endswith("}use"):
+            [target] = [v for k, v in one.items() if k.endswith("href")]
+            shape = known[target[1:]]
+            found += [shape.get("d"), shape.get("transform"), one.get("transform"), one.get("x")]
+    return found
+
+
+def test_letters_that_figures_share_are_in_a_page_once_and_draw_what_they_drew() -> None:
+    pictures = [inline_svg(svg, name) for name, svg in DRAWN.items()]
+    outlines, left = shared_outlines(pictures)
+    for before, after in zip(pictures, left, strict=True):
+        assert drawn_by(after, outlines) == drawn_by(before)
+        assert len(drawn_by(before)) > 100
+    shapes = re.findall(r'<path id="[^"]+" d="([^"]+)"', outlines)
+    assert len(shapes) == len(set(shapes)) > 20
+    assert len(outlines) + sum(map(len, left)) < 0.85 * sum(map(len, pictures))
+    alone, [same] = shared_outlines(pictures[:1])
+    assert (drawn_by(same), "<path" in alone) == (drawn_by(pictures[0]), False)

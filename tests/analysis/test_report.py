@@ -17,7 +17,7 @@ from metaprobe.analysis.terminal import conclusion
 from metaprobe.analysis.wording import points, share
 from metaprobe.data.errors import MetaprobeError
 
-from .sample_audit import make_audit, make_gates, make_set
+from .sample_audit import make_audit, make_gates, make_section, make_set
 
 SECTIONS = ["answer", "numbers", "figures", "rates", "floors", "method", "provenance", "repeat"]
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -129,6 +129,18 @@ def test_a_page_needs_nothing_but_itself(n: int) -> None:
     assert not re.search(r"@import|url\(", style[1])
     assert "default-src 'none'" in PAGES[n]
     assert len(PAGES[n].encode()) < 5_000_000
+
+
+def test_sections_of_several_checkpoints_stand_below_one_another() -> None:
+    sections = {"layers": make_section(), "steps": make_section("Steps")}
+    audits = make_set(2, episodes=30)
+    first, second = (a.model_copy(update={"sections": sections}) for a in audits.audits)
+    text = report_html(audits.model_copy(update={"audits": (first, second)}))
+    found = re.findall(r'<section id="(why-[^"]+)"', text)
+    assert found == ["why-layers", "why-layers-2", "why-steps", "why-steps-2"]
+    numbers = [int(n) for n in re.findall(r"<b>Figure (\d+)\.</b>", text)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) >= 8
 
 
 def test_no_string_of_a_checkpoint_becomes_markup() -> None:

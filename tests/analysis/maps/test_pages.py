@@ -132,11 +132,14 @@ def test_a_page_carries_every_row_once_and_says_where_it_lies(drawn: Map) -> Non
     assert told["twin"] == table["twin"].tolist()
     assert told["what"][0] == "T, support, before adaptation"
     assert [f == 0 for f in told["fill"]] == (table["moment"] == "init").tolist()
-    shown = [plain["pictures"]["m"][at] for at in told["picture"]]
+    shown = [plain["pictures"][at] for at in told["picture"]]
     assert [np.array_equal(pixels_of(uri)[0], pixels_of(shown[0])[0]) for uri in shown[:2]] == [
         True, False,
     ]  # fmt: skip
     assert shown[: len(shown) // 2] == shown[len(shown) // 2 :]
+    _, two = live([("m", drawn), ("n", drawn)])
+    assert two["pictures"] == plain["pictures"]  # of the same images, so no picture twice
+    assert columns(two, "n")["picture"] == told["picture"]
 
 
 def test_the_same_map_gives_the_same_page(drawn: Map) -> None:
