@@ -19,6 +19,22 @@ WORDS: tuple[tuple[str, str], ...] = (
      "some steps ahead."),
     ("curvature", "The second derivative of a loss along a direction. A loss is convex where none "
      "is negative and strongly convex where all exceed some μ > 0; L is the largest, κ = L/μ."),
+    ("probe, gallery", "How features are judged: an image takes the class of the nearest of a few "
+     "labelled images, the gallery. That is the support itself, or fresh images of its classes."),
+    ("RAISED, TRACE+, …", "What an accuracy did, in percentage points: RAISED or LOWERED beyond "
+     "chance and by what matters (0.25 points or more), TRACE+ or TRACE− by less, NO MATERIAL "
+     "CHANGE where that much is excluded, UNRESOLVED otherwise."),
+    ("p, Holm", "The chance of so large a change where there is none; by Holm's rule it is raised "
+     "for the number of claims asked together."),
+    ("hard, packed, distant", "A task is hard if one adaptation step removes little of its error. "
+     "Tasks are packed if they want similar solutions, distant if others want different ones."),
+    ("risk, excess risk", "The expected loss on new data, and how far it lies above the best "
+     "possible."),
+    ("α_t, α_r, σ, ν, V, ξ", "In bernacchia2021: the inner rate in meta-training and on a new task, "
+     "the spread of label noise and of the tasks' solutions, the displacement of the learnt start "
+     "from the tasks' centre, a factor by which sizes grow. F1 to F9 are its closed forms; judged "
+     "rows are the query rows of all training tasks; over-parameterised: fewer of these than "
+     "weights."),
     ("standard error, interval", "How far chance moves a measured value; a 95 % interval holds the "
      "true value in 95 of 100 repetitions."),
 )  # fmt: skip

@@ -107,7 +107,7 @@ def _leading_order(settings: Settings, table: pd.DataFrame) -> Claim:
         id="C-A3",
         statement="The paper's over-parameterised formula is a leading order: its error in the "
         "loss falls as 1/ξ² when dim, n_train and n_test all grow as ξ.",
-        source="order derived; the theorem's own bound was not obtainable",
+        source="closed form F4, the paper's; its order is derived, the theorem's own bound was not obtainable",
         published=None,
         published_status="not obtainable",
         measured=f"order {_orders(orders)} between ξ = {sizes[-2]} and {sizes[-1]} (α_t = −1; "
@@ -130,7 +130,7 @@ def _refined_accuracy(table: pd.DataFrame) -> Claim:
         id="C-A4",
         statement="The refined formula for fewer judged rows than weights is within 3 % of the exact noise part "
         f"where (n_v+1)/(p−(m−1)n_v) ≤ {TRUSTED_CROWDING} and n_t ≥ p/2.",
-        source="derived",
+        source="derived (closed form F6)",
         published=None,
         published_status="derived",
         measured=f"largest error in the trusted zone {error.max():.1%} "
@@ -190,7 +190,7 @@ def under_order(settings: Settings) -> Finding:
         id="C-A10",
         statement="The formula for more judged rows than weights is exact at order 1/m: its error in V "
         "falls as 1/m² with the number m of tasks.",
-        source="derived",
+        source="derived (closed forms F8 and F9)",
         published=None,
         published_status="not obtainable",
         measured=f"order {_orders(orders)} between m = {counts[0]} and {counts[-1]} (α_t = −0.4; "

@@ -47,7 +47,7 @@ def averaged_test_task(settings: Settings) -> Claim:
         id="C-A1",
         statement="The loss on a new task can be averaged by hand instead of by drawing test tasks: "
         "an experiment that draws every task, label and test row gives the same loss.",
-        source="derived",
+        source="derived (closed form F1)",
         published=None,
         published_status="derived",
         measured=f"literal vs averaged loss: {'; '.join(pairs)}; largest |z| {worst:.2f}",
@@ -106,7 +106,7 @@ def exact_at_zero(settings: Settings) -> Claim:
         id="C-A5",
         statement="Without an inner step (rate 0) the displacement of the learnt start is known "
         "exactly in both regimes.",
-        source="derived",
+        source="derived (closed forms F2 with F3, and F7)",
         published=None,
         published_status="derived",
         measured=f"exact vs simulated V: {'; '.join(pairs)}; largest |z| {worst:.2f}",
@@ -143,7 +143,7 @@ def exact_slope_at_zero(settings: Settings) -> Claim:
         id="C-A6",
         statement="At rate 0 the loss rises to the right with a slope known exactly, so some "
         "negative training rate strictly beats no inner step wherever labels are noisy.",
-        source="derived",
+        source="derived (closed form F5)",
         published=None,
         published_status="derived",
         measured=f"exact vs simulated slope of V: {'; '.join(pairs)}; largest |z| {worst:.2f}",

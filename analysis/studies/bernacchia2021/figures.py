@@ -141,6 +141,7 @@ def draw_sweep(setting: Setting, table: pd.DataFrame) -> Figure:
                 va="top",
                 color=LEADING,
                 fontsize=9,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )
             ax.set_ylabel("expected loss on a new task")
         axes[0].set(

@@ -125,7 +125,7 @@ def gain_figure(settings: Settings) -> tuple[Figure, str]:
         points(gap, (0.03, 0.1, 0.3, 0.9), lambda x: replace(clean, rho_hard=x))
         gap.plot([], [], color=MAML, label="n = 200")
         gap.axvline(clean.rho_easy, color=EASY, lw=1, ls=":")
-        gap.annotate("$ρ_E$", (clean.rho_easy, 4.8), ha="right", color=EASY)
+        gap.annotate("$ρ_E$", (0.93 * clean.rho_easy, 5.3), ha="right", color=EASY)
         gap.set(xscale="log", title="A gap in hardness, but not too wide")
         gap.set_xlabel("input variance of hard tasks, $ρ_H$ (harder ←)")
         gap.legend(loc="upper left", frameon=True)

@@ -115,7 +115,9 @@ def conclude(runs: Runs, found: Audits) -> Study:
         answer=answer(runs, claims, found.maml[0]),
         meaning=(
             "Read the off-task effect beside its own baseline on the same tasks, with the gallery "
-            "named: one model and one unpaired accuracy cannot carry effects of this size."
+            "named: one model and one unpaired accuracy cannot carry effects of this size. Judge a "
+            "learner by several training runs of it, and learned rates by their densities, not "
+            "by the sign of a mean; that they do something is shown only by changing them (C11)."
         ),
         claims=claims,
         tables={
