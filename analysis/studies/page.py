@@ -7,10 +7,9 @@ from pathlib import Path
 
 from ...data.files import write_whole
 from ..pages import environment, style_sheet
-from .section import shown
+from .section import TOLD, shown
 from .study import Study
 from .words import RULES, WORDS
-from .writing import claim_interval, claim_published
 
 
 def studies_html(studies: Sequence[Study]) -> str:
@@ -28,8 +27,7 @@ def studies_html(studies: Sequence[Study]) -> str:
             title="Claims, re-run" if len(studies) > 1 else studies[0].title,
             lead=f"{len(claims)} claims of {many}: {counts}.",
             css=style_sheet("report", "study"),
-            interval=claim_interval,
-            published=claim_published,
+            **TOLD,
             studies=[shown(study) for study in studies],
             words=WORDS,
             rules=RULES,

@@ -22,6 +22,7 @@ from .study import Claim, Study
 from .words import RULES
 from .writing import (
     claim_interval,
+    claim_measured,
     claim_published,
     number,
     study_json,
@@ -29,8 +30,11 @@ from .writing import (
     write_figures,
 )
 
-LARGEST = 4_000_000
-"""Bytes of sections in one page, which shall stay below 5 MB."""
+LARGEST = 2_000_000
+"""Bytes that studies may add to a report, which shall stay below 5 MB."""
+
+TOLD = {"interval": claim_interval, "published": claim_published, "measured": claim_measured}
+"""How a template says what a claim holds."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +99,7 @@ def write_study(study: Study, folder: Path) -> list[Path]:
 
 def context(study: Shown, *, rules: str = RULES) -> dict[str, Any]:
     """What the template of a section is given."""
-    return {
-        "study": study,
-        "interval": claim_interval,
-        "published": claim_published,
-        "rules": rules,
-        "apart": False,
-    }
+    return {**TOLD, "study": study, "rules": rules, "apart": False}
 
 
 def table_rows(columns: Any, rows: Any) -> dict[str, Any]:

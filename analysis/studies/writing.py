@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,9 @@ from ...data.files import write_whole
 from .study import Claim, Study
 
 SCHEMA = "metaprobe.study/1"
+
+HYPHEN = r"(?<![\w.)-])-(?=\d)"
+"""A hyphen that stands for a minus: before a number, after none."""
 
 LONG = 20
 """Rows from which a table on a page is folded."""
@@ -109,7 +113,7 @@ def _row(claim: Claim) -> str:
     cells = (
         f"**{claim.id}** {claim.statement}",
         claim_published(claim),
-        claim.measured,
+        claim_measured(claim),
         claim_interval(claim),
         f"**{claim.verdict}**",
     )
@@ -121,6 +125,15 @@ def claim_published(claim: Claim) -> str:
     if claim.published is not None:
         return f"{claim.published} ({claim.published_status})"
     return "none: derived here" if claim.published_status == "derived" else "not obtainable"
+
+
+def claim_measured(claim: Claim) -> str:
+    """The measured value, with minus signs before its numbers.
+
+    >>> re.sub(HYPHEN, "−", "slope -0.97 [-1.01, -0.93], error 5e-16, 2020-21, C-B1")
+    'slope −0.97 [−1.01, −0.93], error 5e-16, 2020-21, C-B1'
+    """
+    return re.sub(HYPHEN, "−", claim.measured)
 
 
 def claim_interval(claim: Claim) -> str:
@@ -165,7 +178,7 @@ def ledger(study: Study) -> Group:
     table.add_column("verdict", no_wrap=True)
     for claim in study.claims:
         colour = {"SUPPORTED": "green", "REFUTED": "red"}.get(claim.verdict, "yellow")
-        words = (claim.id, claim.statement, claim_published(claim), claim.measured)
+        words = (claim.id, claim.statement, claim_published(claim), claim_measured(claim))
         table.add_row(*(Text(printable(w)) for w in words), Text(claim.verdict, style=colour))
     head = Text(f"{study.title}\n", style="bold").append(f"{study.question}\n", style="not bold")
     return Group(head, table, Text(f"\n{printable(study.answer)}"))

@@ -164,6 +164,6 @@ def test_sections_stay_below_what_a_page_may_weigh(
     write_study(drawn(), tmp_path)
     size = len(study_sections([tmp_path])[0].html)
     monkeypatch.setattr(stored, "LARGEST", int(1.5 * size))
-    assert section.LARGEST == 4_000_000
+    assert section.LARGEST == 2_000_000
     with pytest.raises(MetaprobeError, match="include fewer"):
         study_sections([tmp_path, tmp_path])
