@@ -63,9 +63,13 @@ class Checkpoint:
         return {n.removeprefix(start): t for n, t in self.tensors.items() if n.startswith(start)}
 
 
-def shipped() -> dict[str, Path]:
-    """The checkpoints that travel with the package, by name."""
-    room = files("metaprobe.checkpoints")
+def shipped(part: str = "") -> dict[str, Path]:
+    """The checkpoints that travel with the package, by name.
+
+    Args:
+        part: A folder of them that serves one study; its names are not known to the others.
+    """
+    room = files("metaprobe.checkpoints") / part
     found = [Path(str(p)) for p in room.iterdir() if p.name.endswith(".safetensors")]
     return {p.stem: p for p in sorted(found)}
 

@@ -11,6 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .layer_rates import Trained
 from .oracle import Vector
 
 COLOURS: Mapping[str, tuple[float, float, float]] = dict(
@@ -70,8 +71,8 @@ def draw_rates(
             steps = np.arange(1, len(values) + 1)
             axes[0].loglog(steps, values, color=".3", lw=0.8, ls=(0, (1, 2)))
             axes[0].annotate(
-                label, (steps[-1], values[-1]), xytext=(-2, 5), textcoords="offset points",
-                ha="right", fontsize=8, color=".3",
+                label, (steps[-1], values[-1]), xytext=(4, 0), textcoords="offset points",
+                va="center", fontsize=8, color=".3",
             )  # fmt: skip
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(
@@ -129,7 +130,11 @@ def draw_conditioning(counts: pd.DataFrame, hints: Mapping[float, Vector]) -> Fi
             colour = COLOURS["red"] if scale < 0 else next(tones)
             shown = np.where((values < 1e3) & np.isfinite(values), values, np.nan)
             axes[1].loglog(
-                np.arange(1, len(values) + 1), shown, color=colour, lw=1.4, label=f"{scale:g}"
+                np.arange(1, len(values) + 1),
+                shown,
+                color=colour,
+                lw=1.4,
+                label=f"{scale:g}".replace("-", "−"),
             )
         axes[1].legend(
             title="hint = … × last gradient", frameon=False, fontsize=8, title_fontsize=8
@@ -197,3 +202,49 @@ def draw_few_shot(table: pd.DataFrame, tensors: Sequence[str]) -> Figure:
         axes[1].legend(frameon=False, fontsize=7)
         _end(axes[1], "", "learned inner rate", "Which layers adapt")
     return figure
+
+
+def draw_layer_rates(found: Sequence[Trained]) -> Figure:
+    """Left: accuracy of each pair. Middle: learning curves. Right: the rate of every tensor."""
+    tones = {"LSLR": COLOURS["orange"], "BMG": COLOURS["blue"]}
+    names = {"LSLR": "plain meta-gradient (LSLR)", "BMG": "bootstrapped, L = 5 (BMG)"}
+    tensors = [
+        n for n in found[0].rates if not n.endswith("conv.bias")
+    ]  # no gradient reaches these
+    with _canvas(3, 4.3, 4.2) as (figure, axes):
+        for seed in sorted({one.seed for one in found}):
+            pair = {one.learner: one.accuracy for one in found if one.seed == seed}
+            axes[0].plot([0, 1], [pair["LSLR"], pair["BMG"]], color=".7", lw=1, zorder=1)
+            for place, (learner, tone) in enumerate(tones.items()):
+                axes[0].plot(place, pair[learner], "o", color=tone, ms=6)
+        axes[0].set_xticks([0, 1], list(tones))
+        axes[0].set_xlim(-0.4, 1.4)
+        _end(axes[0], "", "query accuracy, %", "Unseen scripts, after adaptation")
+        for learner, tone in tones.items():
+            ours = [one for one in found if one.learner == learner]
+            curves = np.stack([one.curve for one in ours])
+            _with_range(axes[1], ours[0].looks, curves, tone, names[learner])
+            rates = np.array([[one.rates[n] for n in tensors] for one in ours])
+            places = np.arange(len(tensors)) + (0.12 if learner == "BMG" else -0.12)
+            middle = rates.mean(axis=0)
+            spread = np.abs(np.stack([rates.min(axis=0), rates.max(axis=0)]) - middle)
+            axes[2].errorbar(middle, places, xerr=spread, fmt="o", color=tone, ms=4, lw=1.2)
+        _end(axes[1], "updates", "validation accuracy, %", "While training")
+        axes[2].axvline(0, color=".3", lw=0.8)
+        axes[2].axvline(found[0].first_rate, color=".3", lw=0.8, ls=(0, (1, 2)))
+        axes[2].set_yticks(range(len(tensors)), [n.removeprefix("body.") for n in tensors])
+        axes[2].invert_yaxis()
+        _end(axes[2], "learned inner rate (dotted: at the start)", "", "Which layers adapt")
+        handles, labels = axes[1].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8
+        )
+    return figure
+
+
+def _with_range(
+    axis: Axes, at: Vector, values: Vector, tone: tuple[float, float, float], label: str
+) -> None:
+    """The mean over rows (S, V) as a line, their range as a band."""
+    axis.plot(at, values.mean(axis=0), color=tone, label=label)
+    axis.fill_between(at, values.min(axis=0), values.max(axis=0), color=tone, alpha=0.15, lw=0)

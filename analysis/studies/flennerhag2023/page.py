@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..study import Claim, Settings, Study
 from ..threads import small_work
 from .claims_convex import convergence, guarantees, identities
+from .claims_layers import layer_rates
 from .claims_learned import bootstrapping, element_wise, few_shot
 from .claims_momentum import conditioning, failures, learned_rule
 
@@ -20,6 +21,7 @@ SECTIONS = (
     bootstrapping,
     element_wise,
     few_shot,
+    layer_rates,
 )
 
 
