@@ -72,6 +72,7 @@ layer-rates: .venv/.base
 	  test -f $$out || $(BIN)/metaprobe train checkpoints/layer_rates/$$learner.toml \
 	    --seed $$seed --out $$out || exit 1; \
 	done; done
+	$(BIN)/python docs/generate.py pairs
 
 tutorial: .venv/.dev
 	$(BIN)/python docs/notebook.py

@@ -1,4 +1,4 @@
-"""Everything in docs/ that is made from the code: `python docs/generate.py [cli] [measures] [results] [studies] [cards]`.
+"""Everything in docs/ that is made from the code: `python docs/generate.py [cli] [measures] [results] [studies] [cards] [pairs]`.
 
 CI makes ``cli.md`` and the tables of ``how-to-choose.md`` again and compares; ``results.md`` and
 ``studies.md`` take long and are made by `make results` and `make studies`; what was measured is
@@ -235,6 +235,37 @@ Validation scripts (Greek, Hebrew) chose the step; test scripts were never looke
 |---|---|---|---|---|
 """
 
+
+def pairs_page() -> str:
+    """The card of the encoders that flennerhag2023 compares, in one table."""
+    from metaprobe.models.checkpoint import read_checkpoint, shipped
+
+    lines = []
+    for name, path in shipped("layer_rates").items():
+        checkpoint = read_checkpoint(path)
+        meta = checkpoint.metadata
+        learner = meta["recipe"]["learner"]
+        lines.append(
+            f"| [{name}]({path.name}) | [{learner}]({learner}.toml) | {meta['seed']} | {meta['step']} | "
+            f"{meta['validation']['accuracy']:.3f} | `{checkpoint.sha256}` |"
+        )
+    return PAIRS_HEAD + "\n".join(lines) + "\n"
+
+
+PAIRS_HEAD = """# Pairs of encoders with per-layer inner rates
+
+*Made by `python docs/generate.py pairs`; do not edit.*
+
+What the study `flennerhag2023` measures in its claims O1 and O2: Conv4 with 16 filters on `glyphs`,
+5-way 1-shot, five inner steps, one learned rate a tensor. Encoders of one seed share first weights and
+tasks; the rates of `lslr` follow the query loss, those of `bmg` a target five steps ahead. 300 updates
+each; a file holds the best of six looks at 100 validation episodes (Greek, Hebrew), test scripts were
+never looked at. Training data: `glyphs/train`. Make them again: delete the files, `make layer-rates`.
+
+| encoder | recipe | seed | step | validation accuracy | SHA-256 |
+|---|---|---|---|---|---|
+"""
+
 CHECKPOINTS = DOCS.parent / "checkpoints"
 
 PAGES = {
@@ -243,6 +274,7 @@ PAGES = {
     "results": (DOCS / "results.md", results_page),
     "studies": (DOCS / "studies.md", studies_page),
     "cards": (CHECKPOINTS / "README.md", cards_page),
+    "pairs": (CHECKPOINTS / "layer_rates" / "README.md", pairs_page),
 }
 
 
