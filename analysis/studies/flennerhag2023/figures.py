@@ -208,9 +208,7 @@ def draw_layer_rates(found: Sequence[Trained]) -> Figure:
     """Left: accuracy of each pair. Middle: learning curves. Right: the rate of every tensor."""
     tones = {"LSLR": COLOURS["orange"], "BMG": COLOURS["blue"]}
     names = {"LSLR": "plain meta-gradient (LSLR)", "BMG": "bootstrapped, L = 5 (BMG)"}
-    tensors = [
-        n for n in found[0].rates if not n.endswith("conv.bias")
-    ]  # no gradient reaches these
+    tensors = list(found[0].rates)
     with _canvas(3, 4.3, 4.2) as (figure, axes):
         for seed in sorted({one.seed for one in found}):
             pair = {one.learner: one.accuracy for one in found if one.seed == seed}
@@ -232,7 +230,9 @@ def draw_layer_rates(found: Sequence[Trained]) -> Figure:
         _end(axes[1], "updates", "validation accuracy, %", "While training")
         axes[2].axvline(0, color=".3", lw=0.8)
         axes[2].axvline(found[0].first_rate, color=".3", lw=0.8, ls=(0, (1, 2)))
-        axes[2].set_yticks(range(len(tensors)), [n.removeprefix("body.") for n in tensors])
+        axes[2].set_yticks(
+            range(len(tensors)), [n.removeprefix("body.") for n in tensors], fontsize=8
+        )
         axes[2].invert_yaxis()
         _end(axes[2], "learned inner rate (dotted: at the start)", "", "Which layers adapt")
         handles, labels = axes[1].get_legend_handles_labels()

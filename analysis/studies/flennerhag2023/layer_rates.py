@@ -43,7 +43,7 @@ class Trained:
         accuracy: On the query images of unseen scripts after adaptation, percent.
         looks: Outer steps at which training looked at its validation episodes, ``(V,)``.
         curve: Validation accuracy at each of them, percent, ``(V,)``.
-        rates: The learned rate of each tensor.
+        rates: The learned rate of each tensor that has a gradient, from image to head.
         first_rate: What all of them were at the start.
     """
 
@@ -93,7 +93,11 @@ def trained_pairs(episodes: int, seed: int) -> list[Trained]:
                 accuracy=100 * float(query_accuracy(encoder, data, tasks).mean()),
                 looks=history[:, 0],
                 curve=100 * history[:, 2],
-                rates={n: float(r) for n, r in encoder.rates.items()},
+                rates={
+                    n: float(encoder.rates[n])
+                    for n in (*encoder.params, *encoder.head)
+                    if not n.endswith("conv.bias")  # no gradient reaches it through the norm
+                },
                 first_rate=encoder.rule.lr,
             )
         )
@@ -137,11 +141,12 @@ def encoder_parting(steps: int, seed: int) -> float:
     ends = []
     for recipe in (plain, near):
         first = start(recipe, data)
-        parts = {
-            name: {n: v.double() for n, v in getattr(first, name).items()}
-            for name in ("params", "rates", "moments")
-        }
-        state = replace(first, **parts)
+        state = replace(
+            first,
+            params={n: v.double() for n, v in first.params.items()},
+            rates={n: v.double() for n, v in first.rates.items()},
+            moments={n: v.double() for n, v in first.moments.items()},
+        )
         for _ in range(steps):
             state, _ = outer_step(recipe, data, state)
         ends.append(learned(state.params, state.rates))

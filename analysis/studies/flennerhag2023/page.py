@@ -34,6 +34,8 @@ ANSWER = (
     ("C12", "bootstrapping towards a target supplies the hint"),
     ("C14d", "for learning inner rates in few-shot tasks it did not pay at this scale: the plain "
              "meta-gradient (Meta-SGD) was the better learner"),
+    ("O1", "on a convolutional encoder, rates learned by bootstrapping beat the plain "
+           "meta-gradient's"),
 )  # fmt: skip
 
 
@@ -69,7 +71,8 @@ def run(settings: Settings) -> Study:
         "target one step away and a squared distance is Meta-SGD to the last digit, so its "
         "checkpoints can be audited by the same measures; with farther targets its rates differ, "
         "so say which learner made them. A rate profile (which layers adapt) belongs to the "
-        "learner as much as to the task.",
+        "learner as much as to the task: from the same weights and tasks, two learners of one rate "
+        "per tensor end with different profiles.",
         claims=claims,
         tables={k: v for section in sections for k, v in section.tables.items()},
         figures={k: v for section in sections for k, v in section.figures.items()},

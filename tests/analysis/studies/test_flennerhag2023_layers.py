@@ -49,6 +49,7 @@ def test_an_advantage_counts_from_a_point_on(differences: list[float], verdict: 
     assert faster.verdict == "REFUTED"
     assert better.rule.endswith("≥ 1")
     assert better.published == "not in the paper: ours"
+    assert ("the plain meta-gradient did better" in better.note) is (max(differences) < 0)
 
 
 def test_the_two_recipes_differ_in_the_learner_alone() -> None:
@@ -114,7 +115,7 @@ def test_accuracy_after_adaptation_is_that_of_plain_gradient_steps() -> None:
 
 def pair(seed: int, learner: str, accuracy: float, rate: float) -> Trained:
     at, curve = torch.tensor([50.0, 100.0]).numpy(), torch.tensor([40.0, accuracy]).numpy()
-    rates = {"body.a.weight": rate, "body.a.conv.bias": 0.1, "head.weight": -rate}
+    rates = {"body.a.weight": rate, "head.weight": -rate}
     return Trained(learner, seed, accuracy, at, curve, rates, 0.1)
 
 
@@ -146,12 +147,22 @@ def test_the_shipped_pairs_are_measured_on_shared_episodes() -> None:
     assert sorted((one.learner, one.seed) for one in found) == [
         (how, seed) for how in ("BMG", "LSLR") for seed in range(5)
     ]
+    apart = [
+        name
+        for name in found[0].rates
+        if max(one.rates[name] for one in found if one.learner == "LSLR")
+        < min(one.rates[name] for one in found if one.learner == "BMG")
+    ]
+    assert len(apart) >= 3, "the profiles differ by more than seeds do"
     one = found[0]
     data = open_dataset("glyphs", "test")
     tasks = draw_episodes(data, 4, way=5, shot=1, query=15, seed=3).on
     encoder = load_encoder(shipped("layer_rates")[f"{one.learner.lower()}-glyphs-s{one.seed}"])
     assert one.accuracy == 100 * float(query_accuracy(encoder, data, tasks).mean())
     assert one.rates["head.weight"] == float(encoder.rates["head.weight"])
+    assert next(iter(one.rates)) == "body.block1.conv.weight"
+    dead = [float(encoder.rates[n]) for n in encoder.rates if n not in one.rates]
+    assert dead == pytest.approx([0.1] * 4, abs=1e-3), "rates without a gradient stay"
     assert one.curve.max() == pytest.approx(100 * best_of(encoder.checkpoint))
 
 
