@@ -16,7 +16,7 @@ WORDS: tuple[tuple[str, str], ...] = (
     ("Meta-SGD", "MAML whose inner rates are learned too, one a weight; they may become negative."),
     ("NAL", "No adaptation in training: a start that is simply good on average over all tasks."),
     ("BMG", "Bootstrapped meta-gradients: rates learned by pulling the adapted network to a target "
-     "some steps ahead."),
+     "some steps ahead. LSLR learns them, one a tensor, by the plain meta-gradient."),
     ("curvature", "The second derivative of a loss along a direction. A loss is convex where none "
      "is negative and strongly convex where all exceed some μ > 0; L is the largest, κ = L/μ."),
     ("probe, gallery", "How features are judged: an image takes the class of the nearest of a few "
