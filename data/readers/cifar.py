@@ -87,7 +87,7 @@ def _lists(home: Path) -> Path | None:
         DataError: If there is more than one.
     """
     splits = home / "splits"
-    places = [p for p in (splits, *sorted(splits.iterdir())) if (p / "train.txt").is_file()]
+    places = [p for p in (splits, *sorted(splits.iterdir())) if _split_lists(p)]
     if len(places) > 1:
         raise DataError(
             f"{str(splits)!r} holds the split lists {', '.join(p.name for p in places)}; leave one",
@@ -96,11 +96,16 @@ def _lists(home: Path) -> Path | None:
     return places[0] if places else None
 
 
+def _split_lists(place: Path) -> dict[str, Path]:
+    """The list of each split in a folder."""
+    words = {w: place / f"{w}.txt" for ws in SPLIT_NAMES.values() for w in ws}
+    return {word: path for word, path in words.items() if path.is_file()}
+
+
 def _from_lists(
     name: str, home: Path, lists: Path, split: str, options: ReadOptions
 ) -> LabelledImages:
-    words = {w: lists / f"{w}.txt" for ws in SPLIT_NAMES.values() for w in ws}
-    there = {word: path for word, path in words.items() if path.is_file()}
+    there = _split_lists(lists)
     chosen = list(there) if split == "all" else [choose_split(split, there, str(lists))]
     lines = {word: text_lines(path) for word, path in there.items()}
     refuse_shared(lines, str(lists))

@@ -94,11 +94,11 @@ def _official(home: Path, split: str) -> Listing:
 def _numbered(path: Path) -> dict[str, str]:
     """Lines of ``number value``."""
     found: dict[str, str] = {}
-    for line in text_lines(path):
+    for row, line in enumerate(text_lines(path), start=1):
         number, mark, value = line.partition(" ")
         if not mark or not number.isdecimal():
             raise DataError(
-                f"{str(path)!r} has line {line[:60]!r}; a number and a value are needed",
+                f"line {row} of {str(path)!r} is no number and value with a space between",
                 code="layout",
             )
         if found.setdefault(number, value.strip()) != value.strip():

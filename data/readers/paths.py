@@ -130,9 +130,11 @@ def read_text(path: Path, *, most: int = 64 * 2**20) -> str:
     """A small text file; a byte-order mark is dropped.
 
     Raises:
-        DataError: If it is missing, not UTF-8, or large beyond reason.
+        DataError: If it is missing, no file, not UTF-8, or large beyond reason.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise DataError(f"{str(path)!r} is no file", code="not-a-file")
         if path.stat().st_size > most:
             raise DataError(
                 f"{str(path)!r} has {path.stat().st_size:,} bytes; {most:,} are allowed in a list",
@@ -140,4 +142,5 @@ def read_text(path: Path, *, most: int = 64 * 2**20) -> str:
             )
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{str(path)!r} cannot be read: {error}", code="unreadable") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{str(path)!r} cannot be read: {reason}", code="unreadable") from error

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaprobe.data.errors import DataError
-from metaprobe.data.readers.paths import canonical, choose_split, inside, spellings
+from metaprobe.data.readers.paths import canonical, choose_split, inside, spellings, text_lines
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,11 @@ def test_splits_go_by_several_names() -> None:
     assert canonical("valid") == "validation"
     with pytest.raises(DataError, match="it has base, novel"):
         choose_split("val", ["base", "novel"], "x")
+
+
+def test_a_list_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "images.txt")
+    with pytest.raises(DataError, match="is no file"):
+        text_lines(tmp_path / "images.txt")
+    with pytest.raises(DataError, match=r"gone\.txt' cannot be read: No such file"):
+        text_lines(tmp_path / "gone.txt")
