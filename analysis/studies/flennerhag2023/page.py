@@ -43,10 +43,14 @@ def answer(claims: Sequence[Claim]) -> str:
     """The findings that were SUPPORTED as one paragraph; the others named as what they are."""
     verdicts = {claim.id: claim.verdict for claim in claims}
     held = [f"{sentence} ({name})" for name, sentence in ANSWER if verdicts[name] == "SUPPORTED"]
-    open_ones = [f"{name} {verdicts[name]}" for name, _ in ANSWER if verdicts[name] != "SUPPORTED"]
+    open_ones = [
+        f"{sentence.removeprefix('but ')} ({name} {verdicts[name]})"
+        for name, sentence in ANSWER
+        if verdicts[name] != "SUPPORTED"
+    ]
     text = "; ".join(held) + "."
     text = text[:1].upper() + text[1:]
-    return text + (f" Not confirmed: {', '.join(open_ones)}." if open_ones else "")
+    return text + (f" Not confirmed: {'; '.join(open_ones)}." if open_ones else "")
 
 
 @small_work()
