@@ -20,6 +20,8 @@ from ..data.images import LabelledImages
 from ..data.readers.options import ReadOptions
 from ..models.encoder import Encoder
 from ..models.heads import HeadStart, default_head
+from ..models.layer_list import check_taps
+from ..models.layers import parse_tap
 from ..models.norms import NormMode
 from ..models.rules import Rule, parse_rule
 from ..probes.cells import ProbeSettings
@@ -136,9 +138,10 @@ def plan(encoder: Encoder, asked: AuditSettings, drawn: Drawn) -> Measurement:
     """What the settings mean for one encoder.
 
     Raises:
-        CheckpointError: If its learned rates are for a head of another width, or no parameter
-            would move.
+        CheckpointError: If its learned rates are for a head of another width, no parameter
+            would move, or it has no such layer as is to be read.
     """
+    check_taps(encoder.body, [parse_tap(text) for text in asked.layers], encoder.shape)
     rule = _rule(encoder, asked)
     if asked.rule is not None:
         encoder = replace(encoder, rates={})

@@ -131,14 +131,17 @@ def _partly_random(audit: Audit) -> list[str]:
     missing = load.get("missing")
     if not isinstance(missing, list) or not missing:
         return []
-    names = ", ".join(map(str, missing[:3])) + (
-        f" and {len(missing) - 3} more" if missing[3:] else ""
+    names = ", ".join(map(str, missing[:8])) + (
+        f" and {len(missing) - 8} more" if missing[8:] else ""
     )
     coverage = load.get("coverage")
-    held = f"{100 * coverage:.2f} %" if isinstance(coverage, float) else "a part"
+    held = f"{min(100 * coverage, 99.99):.2f} %" if isinstance(coverage, float) else "a part"
+    size = load.get("missing_bytes")
+    count = f"{len(missing)} tensor{'s' if missing[1:] else ''}"
+    lost = f"{count} of {size:,} bytes" if isinstance(size, int) else count
     return [
-        f"Only {held} of the body's values came from the file; the rest is random: {names}."
-        " No number here describes the network that was trained."
+        f"Only {held} of the body's values came from the file; {lost} it lacks, and there the body"
+        f" is random: {names}. No number here describes the network that was trained."
     ]
 
 

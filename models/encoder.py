@@ -151,7 +151,7 @@ def load_encoder(
     if state_key is None and not find_checkpoint(source).is_dir():  # ours say what they are
         checkpoint = _own(source)
     if checkpoint is not None:
-        return _from_own(checkpoint)
+        return _from_own(checkpoint, allow_partial)
     from .foreign.load import load_foreign  # it makes encoders, so it cannot be above
 
     return load_foreign(
@@ -173,7 +173,7 @@ def _own(source: str | Path) -> Checkpoint | None:
         raise
 
 
-def _from_own(checkpoint: Checkpoint) -> Encoder:
+def _from_own(checkpoint: Checkpoint, allow_partial: bool) -> Encoder:
     architecture, rule, norm, shape = _settings(checkpoint)
     body_tensors, head = checkpoint.part("body"), checkpoint.part("head")
     if head and not _is_linear(head):
@@ -182,7 +182,7 @@ def _from_own(checkpoint: Checkpoint) -> Encoder:
             "weight (outputs, D) and bias (outputs,)",
             code="head",
         )
-    body, load, report = strip(architecture, body_tensors, head, shape)
+    body, load, report = strip(architecture, body_tensors, head, shape, allow_partial=allow_partial)
     params = {f"body.{n}": p.detach() for n, p in body.named_parameters()}
     stored = {f"head.{n}": t for n, t in head.items()}
     return Encoder(

@@ -21,6 +21,7 @@ from .encoder import Encoder, load_encoder
 from .foreign.load import read_raw
 from .foreign.rates import split_rates
 from .foreign.structure import COUNTER, natural, structure
+from .layer_list import LayerOutput, layer_outputs
 from .reading.raw import RawCheckpoint
 
 STILL = 1e-12
@@ -70,6 +71,9 @@ class Inspection:
         head: What is taken for the head, and why; None for none.
         rates: Learned rates, in words; None for none.
         still: Parameters that no rule would move.
+        missing: Tensors of the body that the file lacks.
+        layers: What ``--layer`` takes, and what each gives.
+        layer_names: What the file calls a layer, where that is not its name here.
         refusal: Why an audit would refuse it; None where it would not.
         flags: What was noticed while reading.
         tensors: Every tensor.
@@ -90,6 +94,9 @@ class Inspection:
     head: str | None
     rates: str | None
     still: tuple[str, ...]
+    missing: tuple[str, ...]
+    layers: tuple[LayerOutput, ...]
+    layer_names: Mapping[str, str]
     refusal: str | None
     flags: tuple[str, ...]
     tensors: tuple[Row, ...]
@@ -131,6 +138,8 @@ def inspect(
         encoder = load_encoder(source, arch=arch, state_key=state_key, trust_code=trust_code)
     except CheckpointError as error:
         refusal = str(error)
+        if error.code == "missing-tensors":
+            encoder = _partial(source, arch, state_key, trust_code)
     load = encoder.load_report if encoder else None
     return Inspection(
         path=raw.path,
@@ -148,10 +157,37 @@ def inspect(
         head=_head(raw, encoder),
         rates=_rates(raw, encoder),
         still=encoder.rule.frozen if encoder else (),
+        missing=load.missing if load else (),
+        layers=layer_outputs(encoder.body, encoder.shape) if encoder else (),
+        layer_names=_layer_names(encoder) if encoder else {},
         refusal=refusal,
         flags=tuple(flag.sentence for flag in raw.flags),
         tensors=_rows(raw, encoder),
     )
+
+
+def _partial(
+    source: str | Path, arch: str | None, state_key: str | None, trust_code: bool
+) -> Encoder | None:
+    """What there is of an encoder whose file lacks tensors."""
+    try:
+        return load_encoder(
+            source, arch=arch, state_key=state_key, trust_code=trust_code, allow_partial=True
+        )
+    except CheckpointError:
+        return None
+
+
+def _layer_names(encoder: Encoder) -> dict[str, str]:
+    """The file's name of each layer that has tensors of its own."""
+    if encoder.load_report is None:
+        return {}
+    pairs = (
+        (ours.rpartition(".")[0], theirs.rpartition(".")[0])
+        for ours, theirs in encoder.load_report.names.items()
+        if not ours.startswith("head.")
+    )
+    return {ours: theirs for ours, theirs in pairs if ours != theirs}
 
 
 def _head(raw: RawCheckpoint, encoder: Encoder | None) -> str | None:

@@ -110,7 +110,7 @@ def layer_features(body: nn.Module, taps: Sequence[Tap], way: Way = "auto") -> L
         UnknownLayer: If the body has no such layer; at the call, if a tap cannot pool it.
         ValueError: If ``grouped`` is asked of a network that cannot be.
     """
-    _require(body, taps)
+    require_layers(body, taps)
     if way == "grouped" and not groupable(body):
         raise ValueError("this network has layers that mix channels; use way='loop'")
     if way == "loop" or not groupable(body):
@@ -210,12 +210,44 @@ def _grouped(body: nn.Module, taps: Sequence[Tap]) -> LayerFeatures:
     return features
 
 
-def _require(body: nn.Module, taps: Sequence[Tap]) -> None:
+LISTED = 40
+"""How many layers an error lists before it counts the rest."""
+
+
+def require_layers(body: nn.Module, taps: Sequence[Tap]) -> None:
+    """Refuse a layer that the body does not have, with those it has.
+
+    Raises:
+        UnknownLayer: Naming the nearest, and the layers there are.
+    """
     known = [name for name, _ in body.named_modules() if name]
     for tap in taps:
         if tap.layer != EMBEDDING and tap.layer not in known:
-            near = difflib.get_close_matches(tap.layer, known, n=5, cutoff=0.3) or known[:5]
+            near = difflib.get_close_matches(tap.layer, known, n=3, cutoff=0.3) or known[:3]
+            more = f" and {len(known) - LISTED} more" if known[LISTED:] else ""
             raise UnknownLayer(
-                f"layer {tap.layer!r} is not in this network; near it are {', '.join(near)}",
+                f"layer {tap.layer!r} is not in this network; near it are {', '.join(near)}; the "
+                f"layers are {', '.join(known[:LISTED])}{more} (metaprobe inspect shows them with "
+                "what each gives)",
                 code="unknown-layer",
             )
+
+
+def require_pooling(tap: Tap, pools: Sequence[str]) -> None:
+    """Refuse a pooling that does not take what the layer gives.
+
+    Raises:
+        UnknownLayer: Naming those that do; there is none where the layer gives no tensor.
+    """
+    if tap.pool in pools:
+        return
+    if not pools:
+        raise UnknownLayer(
+            f"layer {tap.layer!r} gives no tensor with a row an image; choose another",
+            code="no-tensor",
+        )
+    raise UnknownLayer(
+        f"pooling {tap.pool!r} does not take what layer {tap.layer!r} gives; choose "
+        f"{' or '.join(f'{tap.layer}:{pool}' for pool in pools)}",
+        code="pooling",
+    )

@@ -26,6 +26,7 @@ class LoadReport:
         names: What the file calls the matched tensors, where that is not their name here.
         unexpected_bytes: Bytes in the unexpected tensors.
         missing_parameters: Values in the missing tensors: they are random.
+        missing_bytes: Bytes in the missing tensors.
         evidence: What speaks for the architecture.
         assumed: What no tensor shows, and what was taken instead.
         cast: How many tensors were stored in another floating type, and are float32 here.
@@ -42,6 +43,7 @@ class LoadReport:
     names: Mapping[str, str] = field(default_factory=dict)
     unexpected_bytes: int = 0
     missing_parameters: int = 0
+    missing_bytes: int = 0
     evidence: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
     cast: int = 0
@@ -55,6 +57,24 @@ class LoadReport:
 
 
 _ALWAYS = ("matched", "missing", "unexpected", "parameters", "bytes", "coverage")
+
+
+NAMED = 8
+"""How many missing tensors an error names before it counts the rest."""
+
+
+def _listed(names: list[str]) -> str:
+    """``2 tensors ('a', 'b')``; after a few names, how many more."""
+    more = f" and {len(names) - NAMED} more" if names[NAMED:] else ""
+    return (
+        f"{len(names)} tensor{'s' if names[1:] else ''} "
+        f"({', '.join(map(repr, names[:NAMED]))}{more})"
+    )
+
+
+def _share(coverage: float) -> str:
+    """A coverage below 1 is never rounded to 100 %."""
+    return f"{min(100 * coverage, 99.9999):.6g} %"
 
 
 def load_body(
@@ -103,11 +123,13 @@ def load_body(
         coverage=parameters / (parameters + absent) if parameters + absent else 0.0,
         unexpected_bytes=sum(t.nbytes for n, t in tensors.items() if n not in wanted),
         missing_parameters=absent,
+        missing_bytes=sum(wanted[n].nbytes for n in missing),
     )
     if missing and not allow_partial:
         raise CheckpointError(
-            f"{len(missing)} tensors of the body are not in the file, first {missing[0]!r}; they "
-            f"would be random ({100 * report.coverage:.4g} % of its values are there)",
+            f"{_listed(missing)} of the body {'is' if len(missing) == 1 else 'are'} not in the file "
+            f"and would be random ({_share(report.coverage)} of its values are there); give a file "
+            "that has all of it, or say --allow-partial to go on with random values, marked as such",
             code="missing-tensors",
         )
     if not matched:

@@ -110,7 +110,8 @@ def strip(
         constructions_agree=torch.equal(out, again),
         all_from_file=not load.missing,
     )
-    _refuse(report, "" if head else _left_in(first, sample))
+    last = giver(first, sample)
+    _refuse(report, "" if head else _named_as_head(last), last)
     return first, load, report
 
 
@@ -135,9 +136,8 @@ def unused(body: nn.Module, shape: tuple[int, int, int]) -> tuple[str, ...]:
     return tuple(n for n, g in zip(named, found, strict=True) if g is None)
 
 
-def _left_in(body: nn.Module, sample: Tensor) -> str:
-    """The linear layer named as classifiers are that gives the embedding; empty for none."""
-    name = giver(body, sample)
+def _named_as_head(name: str) -> str:
+    """A layer's name where it is one that classifiers have; else nothing."""
     return name if set(name.split(".")) & set(HEADS) else ""
 
 
@@ -179,7 +179,15 @@ def _head_input(
     return caught[0]
 
 
-def _refuse(report: StripReport, left_in: str) -> None:
+def _refuse(report: StripReport, left_in: str, last: str) -> None:
+    """Stop at the first check that failed.
+
+    Args:
+        report: The checks.
+        left_in: A layer named as classifiers are that gives the embedding.
+        last: Any linear layer that gives it: 64 features may have a head of 64 classes, but
+            not where they come out of a linear layer.
+    """
     reasons = {
         f"the embedding is the output of {left_in!r}, which is named as a classifier is": bool(
             left_in
@@ -187,7 +195,7 @@ def _refuse(report: StripReport, left_in: str) -> None:
         f"the embedding has {report.embedding_dim} features and the head takes "
         f"{report.expected_dim}": report.embedding_dim != report.expected_dim,
         f"the embedding has as many features as there are classes ({report.outputs}), so a "
-        "classifier may still be in it": report.embedding_dim == report.outputs,
+        "classifier may still be in it": bool(last) and report.embedding_dim == report.outputs,
         "the embedding is not what the head receives": not report.equals_head_input,
         "two constructions disagree, so something in the body is random": not (
             report.constructions_agree

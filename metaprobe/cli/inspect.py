@@ -23,7 +23,7 @@ def inspect(
     state_key: StateKey = None,
     trust_code: TrustCode = False,
     tensors: Annotated[
-        int, typer.Option("--layers", min=0, help="How many layers of the table are shown.")
+        int, typer.Option("--layers", min=0, help="How many layers of each table are shown.")
     ] = 40,
     seed: NoDraw = 0,
     as_json: Json = False,
@@ -50,6 +50,8 @@ def _screen(found: Inspection, most: int) -> list[RenderableType]:
 
     out: list[RenderableType] = [Text(found.path, style="bold"), _facts(found)]
     out.append(_table(found, most))
+    if found.layers:
+        out.append(_readable(found, most))
     notes = [("Refused", found.refusal, "red")] if found.refusal else []
     notes += [("Flag", sentence, "yellow") for sentence in found.flags]
     for word, sentence, colour in notes:
@@ -82,7 +84,12 @@ def _facts(found: Inspection) -> RenderableType:
         image = " x ".join(map(str, found.image))
         say("Images", f"{image} to {found.embedding_dim} features, norm mode {found.norm}")
     if found.coverage is not None:
-        say("Coverage", f"{100 * found.coverage:.4g} % of the body's values are in the file")
+        lost = found.missing
+        share = 100 * found.coverage if not lost else min(100 * found.coverage, 99.9999)
+        say("Coverage", f"{share:.6g} % of the body's values are in the file")
+        if lost:
+            more = f" and {len(lost) - 8} more" if lost[8:] else ""
+            say("Missing", f"{len(lost)}: {', '.join(lost[:8])}{more}")
     say("Evidence", *found.evidence)
     say("Assumed", *found.assumed)
     say("Head", found.head or "none in the file")
@@ -101,7 +108,7 @@ def _table(found: Inspection, most: int) -> RenderableType:
 
     layers = by_layer(found.tensors)
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False)
-    table.add_column("Layer", overflow="fold")
+    table.add_column("In the file", overflow="fold")
     table.add_column("Tensors", overflow="fold")
     table.add_column("Values", justify="right", no_wrap=True)
     table.add_column("Part", no_wrap=True)
@@ -118,6 +125,35 @@ def _table(found: Inspection, most: int) -> RenderableType:
         table.add_row(*row, *([Text(layer["notes"], style="yellow")] if wrong else []))
     if len(layers) > most:
         table.add_row(Text(f"… {len(layers) - most} more layers; --layers shows them", style="dim"))
+    return table
+
+
+def _readable(found: Inspection, most: int) -> RenderableType:
+    """What ``--layer`` takes; of very many layers those of the first two levels."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = list(found.layers)
+    if len(rows) > most:
+        rows = sorted(rows, key=lambda one: one.name.count("."))[:most]
+        kept = {one.name for one in rows}
+        rows = [one for one in found.layers if one.name in kept]
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False)
+    table.add_column("--layer", overflow="fold")
+    table.add_column("Gives", no_wrap=True)
+    table.add_column("Pooling", no_wrap=True)
+    named = any(one.name in found.layer_names for one in rows)
+    if named:
+        table.add_column("In the file", overflow="fold")
+    for one in rows:
+        gives = " x ".join(map(str, one.shape))
+        row = [Text(one.name), Text(gives), Text(", ".join(one.pools), style="dim")]
+        theirs = found.layer_names.get(one.name, "")
+        table.add_row(*row, *([Text(theirs, style="dim")] if named else []))
+    if len(found.layers) > len(rows):
+        rest = len(found.layers) - len(rows)
+        table.add_row(Text(f"… {rest} more layers; --layers shows them", style="dim"))
     return table
 
 

@@ -26,8 +26,8 @@ from ..backbones import BACKBONES
 LIBRARIES = ("timm", "torchvision")
 COMMON = ("image", "normalise", "pool")
 SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "conv4": ("strided", "pooled", "slope", "affine"),
-    **{name: ("pooled",) for name in BACKBONES if name != "conv4"},
+    "conv4": ("strided", "pooled", "slope", "affine", "channels"),
+    **{name: ("pooled", "channels", "wide_stem") for name in BACKBONES if name != "conv4"},
 }
 
 

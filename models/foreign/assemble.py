@@ -10,10 +10,10 @@ from torch import Tensor
 
 from .ask import Ask
 from .codebases import Codebase
-from .family import places
+from .family import Fit, places
 from .found import Found
 from .images import statistics
-from .structure import Layer, Structure
+from .structure import Layer, Structure, described
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Candidate:
 
 def assemble(
     chosen: Candidate,
-    family: str,
+    fit: Fit,
     layers: Structure,
     head: Layer | None,
     codebase: Codebase | None,
@@ -35,12 +35,14 @@ def assemble(
 ) -> Found:
     """Tensors under our names, and what was seen and assumed on the way."""
     architecture = dict(chosen.architecture)
-    named = places(family, architecture)
+    named = places(fit.family, architecture)
     body: dict[str, Tensor] = {}
     names: dict[str, str] = {}
     assumed = _assumed(architecture, codebase, head, ask)
-    rows = zip(layers.convolutions, named["conv"], strict=True)
-    for layer, place in [*rows, *zip(layers.norms, named["norm"], strict=False)]:
+    rows = zip(fit.convolutions, named["conv"], strict=True)
+    for layer, place in [*rows, *zip(fit.norms, named["norm"], strict=False)]:
+        if layer is None:
+            continue
         for leaf, tensor in layer.tensors.items():
             if tensor.ndim == 2:  # a row for each inner step
                 tensor = tensor[-1].clone()
@@ -82,7 +84,7 @@ def assemble(
         names=names,
         unexpected=unexpected,
         shape=(channels, *side),
-        evidence=tuple(_evidence(family, layers, head, codebase, architecture)),
+        evidence=tuple(_evidence(fit, layers, head, codebase, architecture)),
         assumed=tuple(assumed),
         norm=codebase.norm if codebase else None,
         head_name=head.name if head else "",
@@ -105,15 +107,18 @@ def _assumed(
 
 
 def _evidence(
-    family: str,
+    fit: Fit,
     layers: Structure,
     head: Layer | None,
     codebase: Codebase | None,
     architecture: Mapping[str, Any],
 ) -> Iterator[str]:
-    first = layers.convolutions[0]
-    yield f"{described(layers)}: {family}"
-    yield f"{first.full('weight')} is {first.shape}: {first.shape[1]} channels"
+    lost = [len(kind) - sum(map(bool, kind)) for kind in (fit.convolutions, fit.norms)]
+    short = f", with {lost[0]} convolutions and {lost[1]} norms missing" if any(lost) else ""
+    yield f"{described(layers)}: {fit.family}{short}"
+    first = fit.convolutions[0]
+    if first is not None and len(first.shape) == 4:
+        yield f"{first.full('weight')} is {first.shape}: {first.shape[1]} channels"
     if codebase is not None:
         yield f"names are those of {codebase.name}"
     if head is not None:
@@ -123,16 +128,3 @@ def _evidence(
         yield f"head {head.name!r} takes {head.shape[1]} values: {how}"
     if layers.twins:
         yield f"{len(layers.twins)} layers are saved under two names, first {layers.twins[0]!r}"
-
-
-def described(layers: Structure) -> str:
-    """The layers counted, in a phrase for an error or for the evidence."""
-    sides: dict[str, int] = {}
-    for one in layers.convolutions:
-        side = f"{one.shape[2]}x{one.shape[3]}"
-        sides[side] = sides.get(side, 0) + 1
-    kinds = ", ".join(f"{count} of {side}" for side, count in sides.items()) or "none"
-    return (
-        f"{len(layers.convolutions)} convolutions ({kinds}), {len(layers.norms)} norms, "
-        f"{len(layers.linears)} linear layers"
-    )

@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from .structure import Structure
+from .structure import Layer, Structure
 
 DEPTHS: Mapping[tuple[int, ...], str] = {
     (1, 1, 1, 1): "resnet10",
     (2, 2, 2, 2): "resnet18",
     (3, 4, 6, 3): "resnet34",
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A file's layers in the places of a family's network.
+
+    Args:
+        family: The family.
+        shapes: Shapes of all the network's convolutions.
+        convolutions: The file's, a place each; None where it has none.
+        norms: The same of norms; none at all where the network has none with values.
+    """
+
+    family: str
+    shapes: tuple[tuple[int, ...], ...]
+    convolutions: tuple[Layer | None, ...]
+    norms: tuple[Layer | None, ...]
+
+
+def whole(layers: Structure) -> Fit | None:
+    """Every layer in its place, where the file lacks none."""
+    family = family_of(layers)
+    if family is None:
+        return None
+    shapes = tuple(c.shape for c in layers.convolutions)
+    return Fit(family, shapes, layers.convolutions, layers.norms)
 
 
 def family_of(layers: Structure) -> str | None:

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from ...data.errors import CheckpointError
 from .ask import Ask
-from .assemble import Candidate, assemble, described
+from .assemble import Candidate, assemble
 from .codebases import Codebase, plain_names, recognise
-from .family import family_of, stage_widths
+from .family import Fit, stage_widths, whole
 from .found import Found
-from .structure import Layer, Structure, structure
+from .partial import partly
+from .structure import Layer, Structure, described, structure
 
 SIDES = {1: (28,), 3: (84, 32, 28)}
 """Sides of images in the few-shot literature, the usual one first, by channels."""
@@ -38,26 +39,29 @@ def guess(tensors: Mapping[str, Tensor], ask: Ask, *, ordered: bool, where: str)
         CheckpointError: If no built-in architecture fits, or several do.
     """
     layers = structure(plain_names(tensors), ordered=ordered)
-    family = family_of(layers)
-    if family is None or ask.name not in ("", family):
-        lost = len(layers.norms) > len(layers.convolutions) > 0
+    fit = whole(layers)
+    if fit is None:
+        fit = partly(layers, ask, where)
+    if fit is None or ask.name not in ("", fit.family):
         raise CheckpointError(
-            f"{where!r} fits {'no built-in architecture' if family is None else family}"
-            f"{f', not {ask.name}' if ask.name else ''} ({described(layers)}"
-            f"{', so a convolution seems to be missing' if lost else ''}); for another network "
+            f"{where!r} fits {'no built-in architecture' if fit is None else fit.family}"
+            f"{f', not {ask.name}' if ask.name else ''} ({described(layers)}); for another network "
             "say --arch timm/NAME, torchvision/NAME or package.module:factory",
             code="unknown-architecture",
         )
-    if not layers.norms and "affine" not in ask.settings:
+    family = fit.family
+    if family == "conv4" and not layers.norms and "affine" not in ask.settings:
         raise CheckpointError(
             f"{where!r} looks like {family} and holds nothing of a normalisation; if its BatchNorm "
-            f"has neither parameters nor statistics say --arch {family}:affine=false",
+            f"has neither parameters nor statistics say --arch conv4:affine=false",
             code="ambiguous-architecture",
         )
-    running = any("running_mean" in n.tensors for n in layers.norms)
+    _refuse_other_sizes(fit, ask, where)
+    unseen = not layers.norms and family != "conv4"
+    running = unseen or any("running_mean" in n.tensors for n in layers.norms)
     codebase = recognise(tensors, family, running)
     head = _head(layers, ask)
-    options = list(_candidates(family, layers, head, codebase, ask, running))
+    options = list(_candidates(fit, head, codebase, ask, running))
     if not options:
         raise CheckpointError(
             f"{where!r} looks like {family}, but no image side gives the {_width(head)} values its "
@@ -70,7 +74,19 @@ def guess(tensors: Mapping[str, Tensor], ask: Ask, *, ordered: bool, where: str)
             f"{where!r} fits {len(options)} networks that no tensor tells apart; choose {listed}",
             code="ambiguous-architecture",
         )
-    return assemble(options[0], family, layers, head, codebase, ask)
+    return assemble(options[0], fit, layers, head, codebase, ask)
+
+
+def _refuse_other_sizes(fit: Fit, ask: Ask, where: str) -> None:
+    """What the caller says of the first convolution must be so where the file has it."""
+    _, channels, side, _ = fit.shapes[0]
+    for key, seen in (("channels", channels), ("wide_stem", side == 7)):
+        if ask.settings.get(key, seen) != seen:
+            raise CheckpointError(
+                f"{where!r} has a first convolution of shape {fit.shapes[0]}, which is not "
+                f"{key}={str(ask.settings[key]).lower()}; leave that out",
+                code="arch",
+            )
 
 
 def _head(layers: Structure, ask: Ask) -> Layer | None:
@@ -98,23 +114,23 @@ def _width(head: Layer | None) -> int | None:
 
 
 def _candidates(
-    family: str,
-    layers: Structure,
+    fit: Fit,
     head: Layer | None,
     codebase: Codebase | None,
     ask: Ask,
     running: bool,
 ) -> Iterator[Candidate]:
     """Networks of the family that the shapes, the code base and the caller allow."""
-    shapes = [c.shape for c in layers.convolutions]
+    family, shapes = fit.family, list(fit.shapes)
     channels, last = shapes[0][1], shapes[-1][0] if family == "conv4" else shapes[-2][0]
     fixed = {**(codebase.known if codebase else {}), **ask.settings}
     base: dict[str, Any] = {"name": family, "channels": channels, "running": running}
     if family == "conv4":
         base |= {
             "filters": shapes[0][0],
-            "bias": any("bias" in c.tensors for c in layers.convolutions),
-            "affine": any("weight" in n.tensors for n in layers.norms),
+            "bias": any("bias" in c.tensors for c in fit.convolutions if c),
+            "affine": ask.settings.get("affine") is True
+            or any("weight" in n.tensors for n in fit.norms if n),
             "slope": float(fixed.get("slope", 0.0)),
         }
     elif family == "resnet12":

@@ -82,11 +82,10 @@ def structure(tensors: Mapping[str, Tensor], *, ordered: bool) -> Structure:
     for layer in layers:
         kinds[_kind(layer)].append(layer)
     convolutions, twins = _without_twins(kinds["convolution"])
-    parents = {_parent(name) for name in twins}
     norms = kinds["norm"]
-    if twins and len(norms) == 2 * len(convolutions):
-        twins += [n.name for n in norms if _parent(n.name) in parents]
-        norms = [n for n in norms if _parent(n.name) not in parents]
+    if twins and len(norms) > len(convolutions):
+        norms, again = _once(norms, convolutions, twins)
+        twins += again
     linears, more = _without_twins(kinds["linear"])
     kept = ordered and _numbers_ascend(convolutions) and _numbers_ascend(norms)
     return Structure(
@@ -96,6 +95,19 @@ def structure(tensors: Mapping[str, Tensor], *, ordered: bool) -> Structure:
         rest=tuple(kinds["rest"]),
         twins=(*twins, *more),
         by_numbers=ordered and not kept,
+    )
+
+
+def described(layers: Structure) -> str:
+    """The layers counted, in a phrase for an error or for the evidence."""
+    sides: dict[str, int] = {}
+    for one in layers.convolutions:
+        side = f"{one.shape[2]}x{one.shape[3]}"
+        sides[side] = sides.get(side, 0) + 1
+    kinds = ", ".join(f"{count} of {side}" for side, count in sides.items()) or "none"
+    return (
+        f"{len(layers.convolutions)} convolutions ({kinds}), {len(layers.norms)} norms, "
+        f"{len(layers.linears)} linear layers"
     )
 
 
@@ -139,6 +151,21 @@ def _without_twins(layers: Sequence[Layer]) -> tuple[list[Layer], list[str]]:
         else:
             kept.append(layer)
     return kept, twins
+
+
+def _once(
+    norms: list[Layer], convolutions: Sequence[Layer], twins: Sequence[str]
+) -> tuple[list[Layer], list[str]]:
+    """Norms that do not stand beside a convolution's twin, and the names of those that do.
+
+    They may be alike where nothing was trained, so it is the place that tells. It is taken
+    without its numbers, for a twin may have been lost.
+    """
+    beside = {_frame(_parent(name)) for name in twins}
+    if beside & {_frame(_parent(layer.name)) for layer in convolutions}:
+        beside = set()
+    again = [n.name for n in norms if _frame(_parent(n.name)) in beside]
+    return [n for n in norms if n.name not in again], again
 
 
 def _equal(one: Layer, other: Layer) -> bool:

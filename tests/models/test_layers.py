@@ -96,7 +96,9 @@ def test_tokens_are_averaged_or_their_first_is_taken() -> None:
 
 
 def test_an_unknown_layer_names_those_near_it() -> None:
-    with pytest.raises(UnknownLayer, match=r"near it are.*block2") as caught:
+    with pytest.raises(
+        UnknownLayer, match=r"near it are.*block2.*the layers are block1, block1\.conv"
+    ) as caught:
         layer_features(Conv4(4), [Tap("blok2")])
     assert caught.value.code == "unknown-layer"
 

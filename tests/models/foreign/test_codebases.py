@@ -139,11 +139,6 @@ def test_a_wrong_architecture_is_refused_with_what_was_seen(tmp_path: Path) -> N
     path = saved(of.seeded(of.LibFewShot), tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match=r"fits conv4, not resnet12 \(4 convolutions"):
         load_encoder(path, arch="resnet12")
-    lost = of.seeded(of.LibFewShot).state_dict()
-    del lost["emb_func.layer3.0.weight"]
-    torch.save(lost, tmp_path / "lost.pt")
-    with pytest.raises(CheckpointError, match=r"4 norms.*so a convolution seems to be missing"):
-        load_encoder(tmp_path / "lost.pt", arch="conv4")
     torch.save({"lstm.weight_ih_l0": torch.ones(4, 3)}, tmp_path / "lstm.pt")
     with pytest.raises(CheckpointError, match="fits no built-in architecture"):
         load_encoder(tmp_path / "lstm.pt")
@@ -153,13 +148,13 @@ def test_a_missing_tensor_is_refused_unless_allowed_and_then_marked(tmp_path: Pa
     state = of.seeded(of.LibFewShot).state_dict()
     del state["emb_func.layer2.0.bias"]
     torch.save(state, tmp_path / "net.pt")
-    with pytest.raises(CheckpointError, match=r"'block2\.conv\.bias'; they would be random") as no:
+    with pytest.raises(CheckpointError, match=r"'block2\.conv\.bias'\).* would be random") as no:
         load_encoder(tmp_path / "net.pt")
     assert no.value.code == "missing-tensors"
     report = load_encoder(tmp_path / "net.pt", allow_partial=True).load_report
     assert report is not None
     assert report.missing == ("block2.conv.bias",)
-    assert report.missing_parameters == 64
+    assert (report.missing_parameters, report.missing_bytes) == (64, 256)
     assert 0.99 < report.coverage < 1
 
 
