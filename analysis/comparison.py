@@ -156,8 +156,8 @@ class Comparison:
                     self.layers[self.names.index(one.b)][-1],
                 ):
                     said.append(
-                        f"{named(cell.measure).title} of their last layers: {cell.value:.2f} "
-                        f"(permuted rows {cell.null_mean:.2f} ± {cell.null_sd:.2f})"
+                        f"{named(cell.measure).title} of their last layers: {_plain(cell.value)} "
+                        f"(permuted rows {_plain(cell.null_mean)} ± {cell.null_sd:.2f})"
                     )
         return said
 
@@ -287,6 +287,11 @@ def _cell(
     null = found.null
     assert null is not None  # repeats were asked for
     return Cell(*names, measure, *layers, found.value, null.mean, null.sd, null.p)
+
+
+def _plain(value: float) -> str:
+    """Two digits, with a minus sign, and none before zero."""
+    return f"{value:z.2f}".replace("-", "−")
 
 
 def _last(layers: dict[str, Embeddings]) -> Embeddings:

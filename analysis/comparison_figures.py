@@ -13,53 +13,84 @@ from .maps.marks import thumbnail
 from .similarity import named
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
     from .comparison import Comparison
 
 SHOWN = 5
 """Neighbours of an image that are shown."""
+
+LEGIBLE = 0.44
+"""Inches of a cell that two numbers fit into."""
+
+FLAT = 0.72
+"""Inches of a cell that the name of a layer fits below."""
 
 PAIRS = 6
 """Pairs of encoders whose images at odds are shown, so that a page holds them."""
 
 
 def heat_maps(found: Comparison) -> Figure:
-    """A row for each pair of encoders, a column for each measure; the null below each value."""
+    """For each pair of encoders and measure a map; the null below each value where it fits.
+
+    Yellow is alike, whichever way a measure runs.
+    """
     table = found.table()
     measures = list(dict.fromkeys(table["measure"]))
     tallest = max(len(layers) for layers in found.layers)
+    across = max(1, min(len(measures), int(0.85 * WIDTH / (LEGIBLE * tallest))))
+    cell = 0.85 * WIDTH / (across * tallest)  # inches
+    places = [(one, measure) for one in found.agreements for measure in measures]
+    lines = sum(-(-len(measures) // across) for _ in found.agreements)
     with style():
-        figure = new_figure(len(found.agreements) * (1.3 + 0.52 * tallest))
-        grid = figure.subplots(len(found.agreements), len(measures), squeeze=False)
-        for one, line in zip(found.agreements, grid, strict=True):
-            for measure, axis in zip(measures, line, strict=True):
-                here = table[(table.a == one.a) & (table.b == one.b) & (table.measure == measure)]
-                rows, columns = (list(dict.fromkeys(here[c])) for c in ("layer_a", "layer_b"))
-                value, null = (
-                    here[c].to_numpy(dtype=float).reshape(len(rows), len(columns))
-                    for c in ("value", "null_mean")
-                )
-                words = np.array(
-                    [
-                        [f"{_plain(v)}\n({_plain(n)})" for v, n in zip(vs, ns, strict=True)]
-                        for vs, ns in zip(value, null, strict=True)
-                    ]
-                )
-                declared = named(measure)
-                low, high = (0.0, 1.0) if np.isfinite(declared.high) else (0.0, None)
-                sns.heatmap(
-                    value, annot=words, fmt="", vmin=low, vmax=high, cmap="cividis", cbar=False,
-                    annot_kws={"fontsize": 7}, linewidths=0.6, ax=axis,
-                    xticklabels=[short(c, 12) for c in columns],
-                    yticklabels=[short(r, 12) for r in rows],
-                )  # fmt: skip
-                axis.set_title(short(declared.title.partition(" (")[0], 30))
-                axis.set_xlabel(short(one.b, 40))
-                axis.set_ylabel(short(one.a, 24))
-                axis.tick_params(labelsize=7.5, length=0)
-                axis.tick_params(axis="x", rotation=0)
-                axis.tick_params(axis="y", rotation=0)
-        figure.supxlabel("in brackets: the mean of permuted rows", fontsize=7.8, color=QUIET)
+        height = min(0.52, max(0.2, cell)) * tallest
+        figure = new_figure(lines * ((1.3 if cell >= FLAT else 1.9) + height))
+        grid = figure.subplots(lines, across, squeeze=False)
+        each = -(-len(measures) // across) * across  # places of a pair, some of them empty
+        for axis in grid.flat:
+            axis.set_visible(False)
+        for n, (one, measure) in enumerate(places):
+            pair, at = divmod(n, len(measures))
+            axis = grid.flat[pair * each + at]
+            axis.set_visible(True)
+            here = table[(table.a == one.a) & (table.b == one.b) & (table.measure == measure)]
+            _heat_map(axis, here, measure, cell)
+            axis.set_xlabel(short(one.b, 40))
+            axis.set_ylabel(short(one.a, 24))
+        said = "in brackets: the mean of permuted rows"
+        if cell < LEGIBLE:
+            said = "every value and the mean of permuted rows: in the table"
+        figure.supxlabel(f"yellow: alike · {said}", fontsize=7.8, color=QUIET)
     return figure
+
+
+def _heat_map(axis: Axes, here: pd.DataFrame, measure: str, cell: float) -> None:
+    """One pair of encoders by one measure, in cells of so many inches."""
+    rows, columns = (list(dict.fromkeys(here[c])) for c in ("layer_a", "layer_b"))
+    value, null = (
+        here[c].to_numpy(dtype=float).reshape(len(rows), len(columns))
+        for c in ("value", "null_mean")
+    )
+    words: NDArray[np.str_] | bool = cell >= LEGIBLE and np.array(
+        [
+            [f"{_plain(v)}\n({_plain(n)})" for v, n in zip(vs, ns, strict=True)]
+            for vs, ns in zip(value, null, strict=True)
+        ]
+    )
+    declared = named(measure)
+    lower = declared.direction == "lower"
+    sns.heatmap(
+        value, annot=words, fmt="", vmin=0.0, vmax=declared.high if np.isfinite(declared.high) else None,
+        cmap="cividis_r" if lower else "cividis", cbar=False,
+        annot_kws={"fontsize": 7}, linewidths=0.6 if cell >= LEGIBLE else 0, ax=axis,
+        xticklabels=[short(c, 16) for c in columns], yticklabels=[short(r, 16) for r in rows],
+    )  # fmt: skip
+    axis.set_title(short(declared.title.partition(" (")[0], 30) + (" (0: alike)" if lower else ""))
+    axis.tick_params(labelsize=7.5, length=0)
+    axis.tick_params(axis="x", rotation=0 if cell >= FLAT else 90)
+    axis.tick_params(axis="y", rotation=0)
 
 
 def disagreements(found: Comparison, many: int = 6) -> Figure:

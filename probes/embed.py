@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..data.embeddings import Embeddings
+from ..data.errors import CheckpointError
 from ..data.images import LabelledImages
 from ..data.store import Store
 from ..models.encoder import Encoder
@@ -74,6 +76,24 @@ def embed(
     return kept if kept is not None else embed(encoder, data, None, device=device)
 
 
+def one_by_one(encoder: Encoder) -> nn.Module:
+    """The body with the norm mode that tells an image's features from that image alone.
+
+    Raises:
+        CheckpointError: ``no-running-statistics``.
+    """
+    try:
+        return with_norm(encoder.body, "running")
+    except CheckpointError as error:
+        if error.code != "no-running-statistics":
+            raise
+        raise CheckpointError(
+            f"{encoder.name!r} stores no running statistics, so that an image's features depend on "
+            "the images beside it and it has none of its own; audit it, with --norm batch or support",
+            code=error.code,
+        ) from error
+
+
 def _shards(
     encoder: Encoder,
     data: LabelledImages,
@@ -81,7 +101,7 @@ def _shards(
     device: str,
     progress: Callable[[str, int, int], None] | None,
 ) -> Iterator[Embeddings]:
-    body = with_norm(encoder.body, "running").to(device)
+    body = one_by_one(encoder).to(device)
     for low in range(start, len(data), SHARD):
         rows = np.arange(low, min(low + SHARD, len(data)))
         with one_thread(), torch.inference_mode():

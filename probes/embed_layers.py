@@ -13,10 +13,9 @@ from ..data.store import Store
 from ..models.encoder import Encoder
 from ..models.forward import stack
 from ..models.layers import EMBEDDING, Tap, block_taps, layer_features
-from ..models.norms import with_norm
 from ..models.tensors import image_tensor
 from ..models.threads import one_thread
-from .embed import BATCH, embedding_key
+from .embed import BATCH, embedding_key, one_by_one
 
 
 def taps_of(encoder: Encoder, names: Sequence[Tap] = ()) -> tuple[Tap, ...]:
@@ -45,7 +44,7 @@ def embed_layers(
     found = {name: rows for name, rows in kept.items() if rows is not None}
     missing = [t for t in taps if t.name not in found]
     if missing:
-        features = layer_features(with_norm(encoder.body, "running").to(device), missing)
+        features = layer_features(one_by_one(encoder).to(device), missing)
         params = stack({n: p.to(device) for n, p in encoder.params.items()}, 1)
         parts: dict[str, list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]] = {}
         with one_thread(), torch.no_grad():

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
+from torch import nn
 
 import metaprobe
-from metaprobe.analysis.comparison import agreement, compare
+from metaprobe.analysis.comparison import Agreement, Cell, Comparison, agreement, compare
 from metaprobe.analysis.figure_parts import style
+from metaprobe.data.datasets import open_dataset
 from metaprobe.data.embeddings import Embeddings
 from metaprobe.data.errors import MetaprobeError, ProbeError
 from metaprobe.data.store import Store
@@ -135,3 +139,46 @@ def test_one_checkpoint_or_an_unknown_measure_is_refused() -> None:
     with pytest.raises(MetaprobeError) as refusal:
         compare(PAIR, repeats=1)
     assert refusal.value.code == "compare-small"
+
+
+def test_maps_of_many_layers_stay_legible_and_yellow_is_alike() -> None:
+    """Names and numbers of a map of few inches were written over one another."""
+    few, many = planted_comparison(4), planted_comparison(24)
+    with style():
+        for found, bracketed in ((few, True), (many, False)):
+            figure = found.plot()
+            figure.canvas.draw()
+            shown = [axis for axis in figure.axes if axis.get_visible()]
+            assert len(shown) == 3
+            for axis in shown:
+                boxes = [t.get_window_extent() for t in axis.get_xticklabels() if t.get_text()]
+                assert all(a.x1 <= b.x0 + 1 for a, b in pairwise(boxes))
+                assert any("(" in t.get_text() for t in axis.texts) is bracketed
+            maps = {a.get_title("left"): a.collections[0].get_cmap().name for a in shown}  # type: ignore[attr-defined]
+            assert maps["Orthogonal Procrustes (0: alike)"] == "cividis_r"
+            assert maps["Debiased linear CKA"] == "cividis"
+
+
+def planted_comparison(layers: int) -> Comparison:
+    names = tuple(f"encoder.layer.{i}:avg" for i in range(layers))
+    cells = tuple(
+        Cell("a", "b", measure, one, other, 0.5, 0.1, 0.01, 0.02)
+        for measure in ("cka", "procrustes", "mutual-knn")
+        for one in names
+        for other in names
+    )
+    images = open_dataset("digits", "test")
+    pair = Agreement("a", "b", np.zeros(len(images)), np.zeros((2, len(images), 3), int), 0.1)
+    return Comparison(("a", "b"), images, (names, names), cells, (pair,), 3, 0)
+
+
+def test_an_encoder_without_running_statistics_is_told_what_it_may_do() -> None:
+    encoder = load_encoder(PAIR[0])
+    bare = replace(encoder, name="bare", body=copy.deepcopy(encoder.body))
+    for layer in bare.body.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean = layer.running_var = layer.num_batches_tracked = None
+            layer.track_running_stats = False
+    with pytest.raises(MetaprobeError, match=r"'bare' stores no running .* audit it") as refusal:
+        compare([encoder, bare], **SMALL)  # type: ignore[arg-type]
+    assert refusal.value.code == "no-running-statistics"
