@@ -154,7 +154,7 @@ def test_maps_of_many_layers_stay_legible_and_yellow_is_alike() -> None:
                 boxes = [t.get_window_extent() for t in axis.get_xticklabels() if t.get_text()]
                 assert all(a.x1 <= b.x0 + 1 for a, b in pairwise(boxes))
                 assert any("(" in t.get_text() for t in axis.texts) is bracketed
-            maps = {a.get_title("left"): a.collections[0].get_cmap().name for a in shown}  # type: ignore[attr-defined]
+            maps = {a.get_title("left"): a.collections[0].get_cmap().name for a in shown}
             assert maps["Orthogonal Procrustes (0: alike)"] == "cividis_r"
             assert maps["Debiased linear CKA"] == "cividis"
 
