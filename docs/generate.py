@@ -229,7 +229,8 @@ CARDS_HEAD = """# Shipped checkpoints
 
 Small encoders, meta-trained on the training scripts of `glyphs` with the recipes in
 [recipes/](recipes/). They travel with the package: `metaprobe audit maml-glyphs-s0`.
-Validation scripts (Greek, Hebrew) chose the step; test scripts were never looked at.
+Validation scripts (Greek, Hebrew) chose the step; test scripts were never looked at. Ten smaller ones
+that one study compares are in [layer_rates/](layer_rates/README.md).
 
 | checkpoint | learner | seed | step | validation accuracy |
 |---|---|---|---|---|
