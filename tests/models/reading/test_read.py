@@ -7,7 +7,9 @@ import hashlib
 import socket
 import sys
 from collections import OrderedDict
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -157,30 +159,31 @@ def test_r18_settings_beside_the_weights_are_words_and_are_flagged(
     assert "state_dict" not in found.metadata
 
 
-def test_r18_the_parser_itself_imports_and_fetches_nothing(tmp_path: Path) -> None:
+def test_r18_the_parser_itself_imports_and_fetches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = ModuleType("omegaconf")
+    known.DictConfig = type("DictConfig", (), {"__module__": "omegaconf"})  # type: ignore[attr-defined]
     value = {
         "state_dict": weights(),
-        "args": argparse.Namespace(lr=0.1),
-        "hyper_parameters": {
-            "_target_": "antigravity.fly",
-            "_instantiator": "this.run",
-            "url": "x",
-        },
+        "config": known.DictConfig(),
+        "hyper_parameters": {"_target_": "antigravity.fly", "_instantiator": "this.run"},
     }
-    raw = saved(tmp_path, value).read_bytes()
-    told: list[str] = []
-    listening = True
+    with monkeypatch.context() as here:
+        here.setitem(sys.modules, "omegaconf", known)
+        raw = saved(tmp_path, value).read_bytes()
+    (tmp_path / "omegaconf.py").write_text("raise AssertionError('it was imported')")
+    monkeypatch.syspath_prepend(tmp_path)
 
-    def hear(event: str, args: Any) -> None:
-        if listening and event.split(".")[0] in ("socket", "subprocess", "os", "import", "exec"):
-            told.append(f"{event} {args!r}")
+    def closed(*args: Any, **named: Any) -> Any:
+        raise AssertionError("a socket was opened")
 
-    parse(raw, "torch-zip", None, "it")  # what it needs itself is imported by now
-    sys.addaudithook(hear)
-    answer, _ = parse(raw, "torch-zip", None, "it")
-    listening = False
-    assert "opaque-settings" in answer["flags"]
-    assert told == []
+    monkeypatch.setattr(socket, "socket", closed)
+    answer, _ = parse(raw, "torch-zip", None, "it")  # here, not in the child
+    assert "omegaconf.DictConfig" in answer["flags"]["opaque-settings"]
+    assert not {"omegaconf", "antigravity", "this"} & set(sys.modules)
+    with pytest.raises(AssertionError, match="it was imported"):  # the control
+        import_module("omegaconf")
 
 
 def test_of_two_networks_one_is_read_and_the_other_named(tmp_path: Path) -> None:
