@@ -15,6 +15,7 @@ from ..data.errors import CheckpointError
 from .backbones import BACKBONES
 from .build import build_body
 from .checkpoint import Checkpoint, digest, find_checkpoint, read_checkpoint
+from .foreign.hub import affordable
 from .forward import Params
 from .load_body import LoadReport
 from .norms import NormMode
@@ -175,6 +176,8 @@ def _own(source: str | Path) -> Checkpoint | None:
 
 def _from_own(checkpoint: Checkpoint, allow_partial: bool) -> Encoder:
     architecture, rule, norm, shape = _settings(checkpoint)
+    held = sum(t.numel() for t in checkpoint.tensors.values())
+    affordable(architecture, held, build_body, said_by="its metadata")
     body_tensors, head = checkpoint.part("body"), checkpoint.part("head")
     if head and not _is_linear(head):
         raise CheckpointError(

@@ -17,12 +17,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ...data.errors import CheckpointError
 from .config import offline, plain_config
 
 TIMES, SMALL = 4, 1_000_000
 """How many times a file's values a network may have, where it has more than ``SMALL``."""
+
+Builder = Callable[[Mapping[str, Any]], nn.Module]
 
 HEADS = ("classifier", "fc", "head", "heads", "logits", "last_linear", "linear")
 """Names that a layer at the end of a network has when it is a classifier."""
@@ -52,24 +55,54 @@ def construct(architecture: Mapping[str, Any]) -> nn.Module:
         ) from error
 
 
-def affordable(architecture: Mapping[str, Any], held: int) -> None:
+def affordable(
+    architecture: Mapping[str, Any], held: int, build: Builder = construct, *, said_by: str
+) -> None:
     """Refuse a network far larger than its file, before any of it takes memory.
 
     Args:
-        architecture: As for `construct`.
+        architecture: As for `build`.
         held: Values in the file.
+        build: What makes the network.
+        said_by: Who asks for the network, for the error.
 
     Raises:
-        CheckpointError: If the network has over `TIMES` as many values, and over `SMALL`.
+        CheckpointError: If the network has over `TIMES` as many values, and over `SMALL`; or if
+            it cannot be built.
     """
-    with torch.device("meta"):  # shapes alone
-        wanted = sum(t.numel() for t in construct(architecture).state_dict().values())
+    wanted = _count(architecture, build)
     if wanted > max(TIMES * held, SMALL):
         raise CheckpointError(
-            f"the network that config.json describes has {wanted:,} values and the file holds "
-            f"{held:,}; config.json does not fit its weights",
+            f"{said_by} means a network of {wanted:,} values and the file holds {held:,}; the file "
+            "is not of that network",
             code="shape",
         )
+
+
+def _count(architecture: Mapping[str, Any], build: Builder) -> int:
+    """Values in a network, from its shapes alone."""
+    try:
+        with torch.device("meta"):
+            return _values(build(architecture))
+    except CheckpointError:  # some compute with small tensors on the way: let these be real
+        with _WeightsOnMeta():
+            return _values(build(architecture))
+
+
+def _values(network: nn.Module) -> int:
+    return sum(t.numel() for t in network.state_dict().values())
+
+
+class _WeightsOnMeta(TorchFunctionMode):
+    """Makes tensors without values where memory would be taken for weights."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        words = dict(kwargs or {})
+        if func is torch.empty and words.get("device") is None:
+            words["device"] = "meta"
+        return func(*args, **words)
 
 
 def foreign_body(architecture: Mapping[str, Any]) -> nn.Module:

@@ -91,7 +91,7 @@ def _transformers(raw: RawCheckpoint, tensors: Mapping[str, Tensor], ask: Ask) -
         "head": "",
         "pool": "head",
     }
-    affordable(architecture, sum(t.numel() for t in tensors.values()))
+    affordable(architecture, _held(tensors), said_by="config.json")
     network = construct(architecture)
     if classifies:
         architecture["head"] = last_linear(network)
@@ -171,6 +171,9 @@ def _library(
         "head": "",
         "pool": ask.settings.get("pool", "flatten"),
     }
+    if ask.kind != "factory":  # the user's own code takes what it takes
+        said_by = "config.json" if config else f"{ask.kind}/{ask.name}"
+        affordable(architecture, _held(tensors), said_by=said_by)
     network = construct(architecture)
     wanted = network.state_dict()
     if not set(wanted) & set(tensors) and ask.kind == "factory":
@@ -202,6 +205,10 @@ def _library(
     words = own if isinstance(own, dict) else cfg if isinstance(cfg, dict) else {}
     shape, normalisation = timm_images(words, architecture["channels"], ask, assumed)
     return _split({**architecture, **normalisation}, tensors, tensors, shape, evidence, assumed)
+
+
+def _held(tensors: Mapping[str, Tensor]) -> int:
+    return sum(t.numel() for t in tensors.values())
 
 
 def _outputs(tensors: Mapping[str, Tensor]) -> int:

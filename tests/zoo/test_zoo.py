@@ -126,6 +126,32 @@ def test_torchvisions_resnet18_is_recognised_without_torchvision(tmp_path: Path)
         torch.testing.assert_close(built_in.body(sample), theirs.body(sample), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "arch",
+    [
+        "timm/eva02_enormous_patch14_clip_224",
+        "timm/resnet18",
+        "torchvision/regnet_y_128gf",
+        "torchvision/vit_h_14",
+    ],
+)
+def test_a_small_file_that_is_said_to_be_a_large_network_is_refused(
+    arch: str, tmp_path: Path
+) -> None:
+    torch.save({"fc.weight": torch.rand(5, 8)}, tmp_path / "net.pth")
+    with pytest.raises(CheckpointError, match="values and the file holds 40") as refused:
+        load_encoder(tmp_path / "net.pth", arch=arch)
+    assert refused.value.code == "shape"
+
+
+def test_a_network_that_reckons_while_it_is_built_is_counted_too(tmp_path: Path) -> None:
+    network = warmed(torchvision.models.regnet_y_400mf(weights=None, num_classes=7))
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    encoder = load_encoder(tmp_path / "net.pth", arch="torchvision/regnet_y_400mf:image=64")
+    assert encoder.load_report is not None
+    assert encoder.load_report.coverage == 1
+
+
 def test_a_checkpoint_of_lightning_is_read(tmp_path: Path) -> None:
     lightning = pytest.importorskip("lightning")
 
