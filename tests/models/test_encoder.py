@@ -72,7 +72,7 @@ def rewritten(path: Path, out: Path, **tensors: torch.Tensor | None) -> Path:
         ({"head__weight": torch.zeros(3)}, "head"),
         ({"head__weight": torch.zeros(3, 4, dtype=torch.int64)}, "head"),
         ({"head__weight": torch.zeros(3, 5)}, "strip"),
-        ({"head__weight": torch.zeros(4, 4), "head__bias": torch.zeros(4)}, "strip"),
+        ({"head__weight": torch.zeros(4, 4), "head__bias": torch.zeros(4)}, "rates"),
         ({"body__block1__norm__bias": None}, "missing-tensors"),
         ({"body__block1__norm__bias": torch.zeros(5)}, "shape"),
         ({"body__block1__norm__bias": torch.zeros(4, dtype=torch.int64)}, "dtype"),
