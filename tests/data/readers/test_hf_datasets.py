@@ -164,7 +164,7 @@ def test_rows_that_take_no_bytes_are_counted_before_they_are_made(tmp_path: Path
 @pytest.mark.parametrize(
     ("million", "words"), [(200, "unpacks to far more"), (1600, "more memory than")]
 )
-def test_a_compressed_file_may_not_unpack_to_more_than_images_do(
+def test_r05_a_compressed_file_may_not_unpack_to_more_than_images_do(
     tmp_path: Path, million: int, words: str
 ) -> None:
     one = pa.array([{"bytes": bytes(million * 10**6), "path": None}])

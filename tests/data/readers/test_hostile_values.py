@@ -40,7 +40,7 @@ def refused(path: Path, words: str, *, seconds: float = 5, memory: int = 64 * 2*
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
 
 
-def test_postscript_in_an_image_file_starts_no_ghostscript(
+def test_r01_postscript_in_an_image_file_starts_no_ghostscript(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marker = tmp_path / "PWNED"
