@@ -114,7 +114,8 @@ def read_pictures(listing: Listing, options: ReadOptions) -> LabelledImages:
         if isinstance(found, str):
             bad[picture.id] = found
         headers.append(found if isinstance(found, _Header) else None)
-    refuse_above(bad, whole, where, options)  # before the long pass
+    distinct = len({picture.id for picture in listing.pictures})
+    refuse_above(bad, distinct, where, options)  # before the long pass
     shape, resize = _shape([h for h in headers if h is not None], where, options)
     good = sum(h is not None for h in headers)
     options.require_room(good, shape, where)
@@ -132,7 +133,7 @@ def read_pictures(listing: Listing, options: ReadOptions) -> LabelledImages:
             bad[picture.id] = problem
     if options.progress is not None:
         options.progress(f"reading {listing.name}", 2 * whole, 2 * whole)
-    refuse_above(bad, whole, where, options)
+    refuse_above(bad, distinct, where, options)
     classes = sorted({picture.label for picture in kept})
     number = {name: i for i, name in enumerate(classes)}
     return LabelledImages(
@@ -145,7 +146,7 @@ def read_pictures(listing: Listing, options: ReadOptions) -> LabelledImages:
         groups=tuple(listing.groups.get(name, "all") for name in classes),
         prepared=None if resize is None else f"shorter side to {resize}, centre crop",
         notes=(
-            *([left_out(bad, whole)] if bad else []),
+            *([left_out(bad, distinct)] if bad else []),
             *without_images(named - set(classes), named),
         ),
     )

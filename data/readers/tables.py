@@ -7,7 +7,7 @@ people use. Paths are relative to the table's folder and may not leave it.
 from __future__ import annotations
 
 import csv
-import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -31,6 +31,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 LARGEST_TABLE = 512 * 2**20
 LONGEST_CELL = 4096
+LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,8 @@ def csv_rows(text: str, *, where: str) -> list[Row]:
     """
     head = text.partition("\n")[0]
     mark = max(",;\t", key=head.count)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
+    ends = (found[0] for found in LINE.finditer(text))
+    lines = csv.reader(ends, delimiter=mark, strict=True)
     try:
         filled = ([cell.strip() for cell in line] for line in lines if any(map(str.strip, line)))
         table = list(islice(filled, MOST_ROWS + 2))

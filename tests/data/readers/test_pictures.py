@@ -133,6 +133,18 @@ def test_an_image_listed_under_two_labels_is_mislabelled() -> None:
         read_pictures(twice, ReadOptions())
 
 
+def test_images_listed_twice_count_once_in_the_share() -> None:
+    raw = [png(pixels(i)) for i in range(4)]
+    twice = [Picture("x", "a", raw[0])] * 300
+    with pytest.raises(DataError, match=r"1 of 1 images .*'x' \(listed twice\); mend them$"):
+        read_pictures(listing(*twice), ReadOptions(max_unreadable=0.5))
+    others = [Picture(str(i), "a", one) for i, one in enumerate(raw)]
+    with pytest.raises(DataError, match=r"1 of 5 images .*--max-unreadable 0\.2$"):
+        read_pictures(listing(*twice, *others), ReadOptions(max_unreadable=0.1))
+    found = read_pictures(listing(*twice, *others), ReadOptions(max_unreadable=0.2))
+    assert (len(found), found.notes) == (4, ("1 of 5 images left out: 'x' (listed twice)",))
+
+
 def test_progress_is_told_to_the_end(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     options = ReadOptions(progress=lambda *words: told.append(words))
