@@ -91,7 +91,9 @@ def compare(
         table = found.table()
         files = {
             "comparison.json": found.to_json().encode(),
-            "comparison.csv": csv_text([*table], table.itertuples(index=False)).encode(),
+            "comparison.csv": csv_text(
+                list(map(str, table)), table.itertuples(index=False)
+            ).encode(),
             **in_formats(found.plot("layers"), "layers"),
             **in_formats(found.plot("disagreements"), "disagreements"),
         }
