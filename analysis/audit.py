@@ -19,7 +19,7 @@ from ..data.store import Store
 from ..models.encoder import Encoder, load_encoder
 from ..probes.cells import Gallery
 from ..probes.measurement import Measurement, Moment
-from . import audit_parts as parts
+from . import provenance
 from .conclusions import conclude
 from .contrasts import Measured as OneOfSeveral
 from .contrasts import contrasts
@@ -128,7 +128,7 @@ def audit_each(
     )
     own = found[: len(measurements)]
     low = dict(zip(floors, found[len(measurements) :], strict=True))
-    run = parts.Run(
+    run = provenance.Run(
         command=command,
         wall_seconds=time.perf_counter() - began,
         forward_passes=sum(f.computed for f in found),

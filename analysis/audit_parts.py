@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Verdict = Annotated[
     Literal["RAISED", "LOWERED", "TRACE+", "TRACE−", "NO MATERIAL CHANGE", "UNRESOLVED"],
@@ -197,41 +197,6 @@ class HeadAccuracy(Value):
     adapted: Share
 
 
-class Checkpoint(Value):
-    """Which weights were measured, and how they were loaded and stripped."""
-
-    name: str
-    path: str
-    sha256: str
-    format: str
-    architecture: str
-    embedding_dim: Count
-    layer: str | None = None
-    head: str | None
-    load_report: dict[str, JsonValue]
-    strip_report: dict[str, JsonValue]
-
-
-class Data(Value):
-    """Which images were measured; ``notes`` say which were left out, and what is in doubt."""
-
-    name: str
-    fingerprint: str
-    split: str
-    classes: Count
-    images: Count
-    notes: tuple[str, ...] = ()
-
-
-class ProbeUsed(Value):
-    """How each query was classified."""
-
-    name: str = "knn"
-    k: Count = 1
-    metric: str = "cosine"
-    weights: str = "uniform"
-
-
 class Bits(Value):
     """Whether each query was right, and which classes the tasks had: all that effects need.
 
@@ -259,29 +224,6 @@ def unpacked(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.unpackbits(raw, count=math.prod(shape)).astype(bool).reshape(shape)
 
 
-class Episodes(Value):
-    """Which episodes: the same list on every machine, by hash."""
-
-    n: Count
-    way: Count
-    shot: Count
-    query: Count
-    seed: int
-    sha256: str
-
-
-class RuleUsed(Value):
-    """How the inner loop adapted: ``adapts`` all, body or head; ``norm`` the norm-layer mode;
-    ``head`` where its head started: stored, class-means or zeros."""
-
-    name: str
-    steps: Count
-    adapts: str
-    norm: str
-    head: str | None = None
-    rate: float | None = None
-
-
 class Floors(Value):
     """What features of no merit score on the same tasks. None: not measured."""
 
@@ -297,27 +239,6 @@ class Gate(Value):
     gate: str
     passed: bool
     sentence: str
-
-
-class Environment(Value):
-    """The software and device of the run."""
-
-    python: str
-    torch: str
-    faiss: str
-    device: str
-    threads: int
-    git: str | None
-
-
-class Run(Value):
-    """What may differ between two runs of the same command."""
-
-    command: str | None = None
-    wall_seconds: float | None = None
-    forward_passes: Count | None = None
-    cached_entries: Count | None = None
-    notes: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 def check_reading(cells: Cells, phases: Phases, effects: Effects) -> None:

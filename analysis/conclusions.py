@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..data.images import LabelledImages
 from ..probes.cells import Gallery
 from . import audit_parts as parts
+from . import provenance
 from .measured import Measured, pixels
 from .planning import AuditSettings
 from .rates import rates_table
@@ -22,7 +23,7 @@ from .readings import apart, cells_with_intervals, differences, interval, readin
 from .result import Audit
 
 
-def conclude(found: Measured, floor: Measured, asked: AuditSettings, run: parts.Run) -> Audit:
+def conclude(found: Measured, floor: Measured, asked: AuditSettings, run: provenance.Run) -> Audit:
     """The audit of one encoder, from bits."""
     measurement, encoder = found.measurement, found.measurement.encoder
     episodes, checkpoint = measurement.episodes, encoder.checkpoint
@@ -34,7 +35,7 @@ def conclude(found: Measured, floor: Measured, asked: AuditSettings, run: parts.
     return Audit(
         created=datetime.now(UTC),
         version=version("metaprobe"),
-        checkpoint=parts.Checkpoint(
+        checkpoint=provenance.Checkpoint(
             name=encoder.name,
             path=checkpoint.path if checkpoint else "(in memory)",
             sha256=checkpoint.sha256 if checkpoint else encoder.weights_digest,
@@ -49,13 +50,13 @@ def conclude(found: Measured, floor: Measured, asked: AuditSettings, run: parts.
         data=_data(measurement.data),
         off_data=_data(measurement.off_data),
         preprocessing=measurement.preprocessing,
-        probe=parts.ProbeUsed(
+        probe=provenance.ProbeUsed(
             name=asked.probe.name,
             k=asked.probe.k,
             metric=asked.probe.metric,
             weights=asked.probe.weights,
         ),
-        episodes=parts.Episodes(
+        episodes=provenance.Episodes(
             n=len(episodes),
             way=way,
             shot=shot,
@@ -63,7 +64,7 @@ def conclude(found: Measured, floor: Measured, asked: AuditSettings, run: parts.
             seed=asked.seed,
             sha256=episodes.sha256,
         ),
-        rule=parts.RuleUsed(
+        rule=provenance.RuleUsed(
             name=measurement.rule.name,
             steps=measurement.rule.steps,
             adapts=measurement.rule.adapts,
@@ -102,11 +103,11 @@ def conclude(found: Measured, floor: Measured, asked: AuditSettings, run: parts.
     )
 
 
-def environment(device: str) -> parts.Environment:
+def environment(device: str) -> provenance.Environment:
     """Software and device of this run."""
     import faiss
 
-    return parts.Environment(
+    return provenance.Environment(
         python=platform.python_version(),
         torch=torch.__version__,
         faiss=faiss.__version__,
@@ -130,8 +131,8 @@ def _commit() -> str | None:
     return out.stdout.strip() or None
 
 
-def _data(data: LabelledImages) -> parts.Data:
-    return parts.Data(
+def _data(data: LabelledImages) -> provenance.Data:
+    return provenance.Data(
         name=data.name,
         fingerprint=data.fingerprint,
         split=data.split,

@@ -13,6 +13,7 @@ from ..data.errors import MetaprobeError
 from ..probes.measurement import Measurement
 from ..probes.phases import CELLS
 from . import audit_parts as parts
+from . import provenance
 from .contrasts import Measured, Quantity, contrasts
 from .planning import AuditSettings
 from .result import Audit, AuditSet, as_set
@@ -211,7 +212,7 @@ def _differ(new: Audit, old: Audit) -> Iterator[str]:
             yield f"{name} is {getattr(new, name)!r} here and {getattr(old, name)!r} there"
 
 
-def _images(data: parts.Data | None) -> str:
+def _images(data: provenance.Data | None) -> str:
     return "none" if data is None else f"{data.name}/{data.split} {data.fingerprint[:12]}"
 
 

@@ -17,8 +17,9 @@ from markupsafe import Markup, escape
 
 from ..data.errors import printable
 from .audit_parts import Gate
+from .number_words import percent, plain_points, points, share
 from .sections.values import Line
-from .wording import percent, plain_points, points, quantity_name, share, uncorrected
+from .wording import quantity_name, uncorrected
 
 FOLDER = Path(__file__).parent
 

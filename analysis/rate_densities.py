@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from .audit_parts import Histogram, RateLayer
 from .figure_parts import INK, OFF, ON, QUIET, STEPS, short
+from .number_words import percent
 from .result import Audit
-from .wording import percent
 
 FloatArray = NDArray[np.float64]
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ..data.files import write_whole
-from .audit_parts import RuleUsed
 from .inline_svg import inline_svg, shared_outlines
 from .maps.interactive import MISSING, Live, can_be_live
 from .maps.page import Code, live_maps
 from .maps.plain import from_plain
+from .number_words import join
 from .pages import ExtraSection, environment, style_sheet
+from .provenance import RuleUsed
 from .report_parts import (
     CAPTIONS,
     HEAD_ROWS,
@@ -29,16 +30,7 @@ from .report_parts import (
     turned_for,
 )
 from .result import Audit, AuditSet, as_set
-from .wording import (
-    EFFECT_ROWS,
-    FLOOR_ROWS,
-    MEANINGS,
-    PHASE_ROWS,
-    SIGNS,
-    conclusions,
-    join,
-    set_cautions,
-)
+from .wording import EFFECT_ROWS, FLOOR_ROWS, MEANINGS, PHASE_ROWS, SIGNS, conclusions, set_cautions
 
 __all__ = ["notebook_html", "report_html", "write_report"]
 

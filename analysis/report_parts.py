@@ -7,16 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .audit_parts import Effect, Interval
+from .number_words import percent, points, points_interval, share, share_interval
 from .result import Audit, AuditSet
-from .wording import (
-    EFFECT_ROWS,
-    PHASE_ROWS,
-    percent,
-    points,
-    points_interval,
-    share,
-    share_interval,
-)
+from .wording import EFFECT_ROWS, PHASE_ROWS
 
 HEAD_ROWS = (("init", "Own head, meta-init"), ("adapted", "Own head, adapted"))
 SIDE_BY_SIDE = 3  # more checkpoints than this become rows

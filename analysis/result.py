@@ -24,27 +24,21 @@ from .audit_parts import (
     ROUNDING,
     Bits,
     Cells,
-    Checkpoint,
-    Data,
     Effects,
-    Environment,
-    Episodes,
     Floors,
     Gallery,
     Gate,
     HeadAccuracy,
     PerEpisode,
     Phases,
-    ProbeUsed,
     Rates,
     Reading,
-    RuleUsed,
-    Run,
     Unit,
     Value,
     Verdict,
     check_reading,
 )
+from .provenance import Checkpoint, Data, Environment, Episodes, ProbeUsed, RuleUsed, Run
 from .sections.values import Section
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from ..data.errors import printable
 from .audit_parts import Effect, Gate, Interval, Rates
+from .number_words import percent, plain_points, points, points_interval, share, share_interval
 from .result import Audit, AuditSet, as_set
 from .wording import (
     EFFECT_ROWS,
@@ -30,13 +31,7 @@ from .wording import (
     conclusions,
     contrast_sentence,
     contrasts_summary,
-    percent,
-    plain_points,
-    points,
-    points_interval,
     set_cautions,
-    share,
-    share_interval,
 )
 
 __all__ = ["AuditView", "conclusion", "show"]

@@ -1,15 +1,21 @@
-"""Numbers and verdicts in words: one place where a reader's sentence is decided.
+"""Verdicts in words: one place where a reader's sentence is decided.
 
-Accuracies print as shares with three decimals (0.842), effects as percentage points with two
-(+1.20). :func:`conclusion` says what the verdicts say and no more; the terminal and the HTML
-report both print it. Verdict rule: how-to-choose.md, two one-sided tests within ±SESOI.
+:func:`conclusion` says what the verdicts say and no more; the terminal and the HTML report both
+print it. Verdict rule: how-to-choose.md, two one-sided tests within ±SESOI.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from .audit_parts import Effect, Effects, Interval, Reading
+from .audit_parts import Effect, Effects, Reading
+from .number_words import (
+    join,
+    magnitude,
+    plain_points,
+    points,
+    points_interval,
+    share,
+    share_interval,
+)
 from .result import Audit, AuditSet, Contrast
 from .verdicts import OPEN
 
@@ -49,47 +55,6 @@ MEANINGS = {
     "UNRESOLVED": "neither a change nor its absence is shown; the sentence beside the effect says"
     " what would settle it",
 }
-
-
-def share(x: float) -> str:
-    """0.8423 → ``0.842``."""
-    return f"{x:.3f}"
-
-
-def share_interval(x: Interval) -> str:
-    """``[0.835, 0.849]``."""
-    return f"[{x.ci_low:.3f}, {x.ci_high:.3f}]"
-
-
-def points(x: float, digits: int = 2) -> str:
-    """A share as signed percentage points: 0.012 → ``+1.20``.
-
-    Only zero itself carries no sign: an interval that ends at −0.00 still excludes zero.
-    """
-    sign = "+" if x > 0 else "−" if x < 0 else ""
-    return f"{sign}{abs(100 * x):.{digits}f}"
-
-
-def points_interval(effect: Effect | Contrast) -> str:
-    """``[+0.80, +1.60]``."""
-    return f"[{points(effect.ci_low)}, {points(effect.ci_high)}]"
-
-
-def magnitude(x: float, digits: int = 2) -> str:
-    """A share as unsigned percentage points: 0.012 → ``1.20``."""
-    size = abs(100 * x)
-    text = f"{size:.{digits}f}"
-    return f"under {10**-digits:.{digits}f}" if size and not float(text) else text
-
-
-def plain_points(x: float) -> str:
-    """A chosen number of percentage points, without idle zeros: 0.0025 → ``0.25``."""
-    return f"{100 * x:.6g}"
-
-
-def percent(x: float | None, digits: int = 0) -> str:
-    """A share of things counted, not an accuracy: 0.553 → ``55 %``; None → ``–``."""
-    return "–" if x is None else f"{100 * x:.{digits}f} %"
 
 
 def conclusion(audit: Audit) -> str:
@@ -194,11 +159,6 @@ def quantity_name(quantity: str) -> str:
     """``off`` → ``off-task effect``; a name it does not know stays as it is."""
     known = {key: label.lower() for key, label, _ in EFFECT_ROWS} | {"meta_init": "meta-init"}
     return known.get(quantity.removeprefix("effects."), quantity)
-
-
-def join(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _both(effects: Effects, sesoi: float) -> str:

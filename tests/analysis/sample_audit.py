@@ -14,12 +14,8 @@ from scipy import stats
 
 from metaprobe.analysis.audit_parts import (
     Cells,
-    Checkpoint,
-    Data,
     Effect,
     Effects,
-    Environment,
-    Episodes,
     Floors,
     Gate,
     HeadAccuracy,
@@ -31,11 +27,10 @@ from metaprobe.analysis.audit_parts import (
     Rates,
     RateSummary,
     Reading,
-    RuleUsed,
-    Run,
     Share,
     Verdict,
 )
+from metaprobe.analysis.provenance import Checkpoint, Data, Environment, Episodes, RuleUsed, Run
 from metaprobe.analysis.result import Audit, AuditSet, Contrast
 from metaprobe.analysis.sections.values import Line, Section
 

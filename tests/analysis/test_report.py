@@ -11,10 +11,10 @@ import pytest
 
 from metaprobe.analysis import report
 from metaprobe.analysis.audit_parts import Floors
+from metaprobe.analysis.number_words import points, share
 from metaprobe.analysis.report import notebook_html, report_html, write_report
 from metaprobe.analysis.result import Audit, AuditSet
 from metaprobe.analysis.terminal import conclusion
-from metaprobe.analysis.wording import points, share
 from metaprobe.data.errors import MetaprobeError
 
 from .sample_audit import make_audit, make_gates, make_section, make_set

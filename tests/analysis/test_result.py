@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from metaprobe.analysis.audit_parts import Interval, Run, Share
+from metaprobe.analysis.audit_parts import Interval, Share
+from metaprobe.analysis.provenance import Run
 from metaprobe.analysis.result import Audit, AuditSet, as_set, schema_text
 from metaprobe.data.errors import DataError
 

@@ -14,19 +14,10 @@ from rich.console import Console
 from metaprobe.analysis import audit_parts
 from metaprobe.analysis.audit import audit as measure
 from metaprobe.analysis.audit_parts import Effects, Verdict
+from metaprobe.analysis.number_words import magnitude, percent, plain_points, points, share
 from metaprobe.analysis.result import Audit, AuditSet
 from metaprobe.analysis.terminal import AuditView, conclusion, show
-from metaprobe.analysis.wording import (
-    SIGNS,
-    cautions,
-    contrast_sentence,
-    magnitude,
-    percent,
-    plain_points,
-    points,
-    set_cautions,
-    share,
-)
+from metaprobe.analysis.wording import SIGNS, cautions, contrast_sentence, set_cautions
 
 from .sample_audit import make_audit, make_gates, make_set, planted, with_verdicts
 
