@@ -202,6 +202,13 @@ def _refuse_nothing(value: Any, found: Mapping[Path, Any], where: str) -> None:
             f"{where!r} holds tensors whose names are not text; a state dict is needed",
             code="keys",
         )
+    arrays = _arrays(value)
+    if arrays:
+        raise CheckpointError(
+            f"{where!r} holds NumPy arrays, not tensors, such as {ascii(arrays)[:60]}; save it again "
+            "with `torch.save({n: torch.from_numpy(a) for n, a in arrays.items()}, ...)`",
+            code="no-tensors",
+        )
     has = ""
     if isinstance(value, dict):
         has = ", ".join(ascii(k)[:40] for k in list(value)[:6])
@@ -210,6 +217,22 @@ def _refuse_nothing(value: Any, found: Mapping[Path, Any], where: str) -> None:
         "dict with at least one tensor is needed",
         code="no-tensors",
     )
+
+
+def _arrays(value: Any) -> str:
+    """The name of an array in nested dictionaries; empty where there is none."""
+    stack = [value]
+    seen: set[int] = set()
+    while stack:
+        one = stack.pop()
+        if not isinstance(one, dict) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        for key, inner in one.items():
+            if isinstance(key, str) and getattr(inner, "ndim", 0) and not isinstance(inner, View):
+                return key
+        stack += list(one.values())
+    return ""
 
 
 def inert(value: Any, skip: set[int] | None = None) -> tuple[Any, str]:

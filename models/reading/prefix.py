@@ -16,8 +16,8 @@ WRAPPERS = (
     "module", "_orig_mod", "model", "backbone", "net", "network", "encoder", "learner", "classifier_net",
     "feature_extractor", "_forward_module", "base_model", "wrapped_model", "state_dict",
 )  # fmt: skip
-BESIDE = ("lrs.", "rates.", "log_lr", "inner_loop_optimizer.", "alpha.")
-"""Starts of names that belong to the rule, not to the network."""
+BESIDE = ("lrs.", "rates.", "log_lr", "inner_loop_optimizer.", "alpha.", "n_averaged")
+"""Starts of names that belong to the rule, or to torch's `AveragedModel`, not to the network."""
 
 
 @dataclass(frozen=True)

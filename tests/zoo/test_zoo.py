@@ -152,7 +152,7 @@ def test_a_network_that_reckons_while_it_is_built_is_counted_too(tmp_path: Path)
     assert encoder.load_report.coverage == 1
 
 
-def test_a_checkpoint_of_lightning_is_read(tmp_path: Path) -> None:
+def test_a_checkpoint_of_lightning_is_audited(tmp_path: Path) -> None:
     lightning = pytest.importorskip("lightning")
 
     class Lit(lightning.LightningModule):  # type: ignore[name-defined, misc]
@@ -180,6 +180,20 @@ def test_a_checkpoint_of_lightning_is_read(tmp_path: Path) -> None:
     assert encoder.load_report is not None
     assert encoder.load_report.prefix == "net."
     assert encoder.head["head.weight"].shape == (4, 512)
+    found = audit(encoder, data="digits", episodes=3, query=2, steps=1, resize=True)
+    assert isinstance(found, Audit)
+    assert found.checkpoint.load_report["coverage"] == 1
+
+
+@pytest.mark.parametrize("arch", ["torchvision/resnet18:image=32", "resnet18:image=32"])
+def test_a_file_of_torchvision_is_audited(arch: str, tmp_path: Path) -> None:
+    network = warmed(torchvision.models.resnet18(weights=None, num_classes=7))
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    encoder = load_encoder(tmp_path / "net.pth", arch=arch)
+    found = audit(encoder, data="digits", episodes=3, query=2, steps=1, resize=True)
+    assert isinstance(found, Audit)
+    assert found.checkpoint.architecture.startswith(arch.partition("/")[0].partition(":")[0])
+    assert found.checkpoint.load_report["coverage"] == 1
 
 
 def test_an_encoder_of_timm_is_audited_end_to_end(tmp_path: Path) -> None:

@@ -89,6 +89,40 @@ def test_names_behind_a_wrappers_prefix_are_audited_and_the_prefix_is_shown(
     assert audited(tmp_path / "net.pt").checkpoint.load_report["prefix"] == prefix
 
 
+def test_torchs_average_of_a_network_is_audited(tmp_path: Path) -> None:
+    averaged = torch.optim.swa_utils.AveragedModel(of.seeded(of.Knagg))
+    assert "n_averaged" in averaged.state_dict()
+    torch.save(averaged.state_dict(), tmp_path / "swa.pt")
+    load = audited(tmp_path / "swa.pt").checkpoint.load_report
+    assert load["prefix"] == "module."
+    assert load["unexpected"] == ["n_averaged"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floats_are_audited_and_said(tmp_path: Path, dtype: torch.dtype) -> None:
+    state = of.seeded(of.Knagg).state_dict()
+    cast = {n: t.to(dtype) if t.is_floating_point() else t for n, t in state.items()}
+    torch.save(cast, tmp_path / "net.pt")
+    load = audited(tmp_path / "net.pt").checkpoint.load_report
+    assert load["cast"] == 26
+    flags = load["flags"]
+    assert isinstance(flags, list)
+    assert any(str(flag).endswith(f"as {str(dtype)[6:]}") for flag in flags)
+
+
+def test_of_a_teacher_and_a_student_one_is_audited_and_the_other_named(tmp_path: Path) -> None:
+    both = {"teacher": of.seeded(of.Knagg).state_dict(), "student": of.Knagg().state_dict()}
+    lying = {f"{who}.backbone.{n}": t for who, state in both.items() for n, t in state.items()}
+    torch.save(lying, tmp_path / "both.pt")
+    found = audited(tmp_path / "both.pt")
+    flags = found.checkpoint.load_report["flags"]
+    assert isinstance(flags, list)
+    assert any("teacher is read, not student" in str(flag) for flag in flags)
+    alone = load_encoder(tmp_path / "both.pt", state_key="student")
+    expected = both["student"]["conv2.0.weight"]
+    assert torch.equal(alone.body.state_dict()["block2.conv.weight"], expected)
+
+
 @pytest.mark.parametrize("kind", ["vit", "dinov2", "resnet", "convnext", "swin"])
 def test_every_folder_of_transformers_is_audited(tmp_path: Path, kind: str) -> None:
     made(kind, tmp_path / kind, classes=7)

@@ -253,3 +253,13 @@ def test_health_counts_by_tensor() -> None:
         1,
     )
     assert found["d"] == Health("d", 0, 0, False)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_state_dict_of_numpy_arrays_is_told_how_to_become_one_of_tensors(
+    tmp_path: Path, inside: bool
+) -> None:
+    arrays = {name: tensor.numpy() for name, tensor in weights().items()}
+    path = saved(tmp_path, {"model": arrays, "lr": np.float64(0.1)} if inside else arrays)
+    with pytest.raises(CheckpointError, match=r"NumPy arrays.*'conv\.weight'.*torch\.from_numpy"):
+        read_file(path)
