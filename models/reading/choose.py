@@ -229,7 +229,8 @@ def _arrays(value: Any) -> str:
             continue
         seen.add(id(one))
         for key, inner in one.items():
-            if isinstance(key, str) and getattr(inner, "ndim", 0) and not isinstance(inner, View):
+            sizes = getattr(inner, "shape", ())
+            if isinstance(key, str) and sizes != () and not isinstance(inner, View):
                 return key
         stack += list(one.values())
     return ""

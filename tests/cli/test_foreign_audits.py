@@ -178,3 +178,35 @@ def test_a_head_of_other_classes_than_the_episodes_is_said_and_left_aside(
     assert audited(command, path)["rule"]["head"] == "zeros"
     said = refused(command, path, "--head", "stored")
     assert "the stored head has 64 outputs and the episodes have 5 classes" in said
+
+
+OWN = """
+from torch import nn
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.fc = nn.Linear(32, 9)
+
+    def forward(self, x):
+        return self.fc(self.body(x))
+"""
+
+
+def test_a_class_of_ones_own_is_audited_where_its_code_is_trusted(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mynets.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    from importlib import import_module
+
+    torch.save(import_module("mynets").Network().state_dict(), tmp_path / "net.pt")
+    words = (tmp_path / "net.pt", "--arch", "mynets:Network,image=28")
+    assert "--trust-code" in refused(command, *words)
+    done = command("audit", *words, "--trust-code", "--layer", "body.0:avg", *QUICK)
+    assert done.status == 0, done.err
+    assert "running your code: mynets:Network" in done.err
+    found = json.loads(done.out)
+    assert found["checkpoint"]["head"] == "fc: linear, 32 to 9"
+    assert "body.0:avg" in found["layers"]

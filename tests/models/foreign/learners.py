@@ -423,6 +423,7 @@ def seeded(build: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None:
             layer.running_mean.normal_()
             layer.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
-            layer.weight.data.uniform_(0.5, 2)
-            layer.bias.data.normal_()
+            if layer.affine:
+                layer.weight.data.uniform_(0.5, 2)
+                layer.bias.data.normal_()
     return network.eval()

@@ -15,6 +15,7 @@ from metaprobe.analysis.result import Audit
 from metaprobe.models.encoder import load_encoder
 
 from . import learners as of
+from .test_codebases import Plain
 from .test_transformers import arch_of, made
 
 State = dict[str, torch.Tensor]
@@ -150,6 +151,29 @@ def test_every_code_base_is_audited(tmp_path: Path, build: Any) -> None:
     learned = build is of.MAMLpp
     assert (found.rule.name == "lslr-steps") is learned
     assert (found.rates is not None) is learned
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("build", "arch", "name"),
+    [
+        (lambda: of.LibFewShot(filters=32), None, "conv4"),
+        (lambda: of.LibFewShot(filters=48), None, "conv4"),
+        (lambda: Plain(bias=False), "conv4:strided=false", "conv4"),
+        (lambda: Plain(affine=False), "conv4:strided=false", "conv4"),
+        (lambda: Plain(side=48), "conv4:strided=false,image=48", "conv4"),
+        (lambda: of.ResNet12(pooled=False), None, "resnet12"),
+        (lambda: of.ResNet18((1, 1, 1, 1)), "resnet10:image=32", "resnet10"),
+        (lambda: of.ResNet18((3, 4, 6, 3)), "resnet34:image=32", "resnet34"),
+        (lambda: of.ResNet18(wide=True), "resnet18:image=64", "resnet18"),
+    ],
+)
+def test_every_variant_of_a_built_in_network_is_audited(
+    tmp_path: Path, build: Any, arch: str | None, name: str
+) -> None:
+    torch.save(of.seeded(build).state_dict(), tmp_path / "net.pt")
+    found = audited(tmp_path / "net.pt", arch)
+    assert found.checkpoint.architecture.startswith(f"{name}(")
 
 
 @pytest.mark.parametrize("build", [of.L2LOmniglot])
