@@ -72,6 +72,31 @@ def test_images_of_ones_own_are_brought_to_size_for_training_and_for_the_verbs(
             assert "20" in refused.err
 
 
+@pytest.mark.parametrize("learner", ["maml", "meta-sgd"])
+def test_what_train_writes_is_inspected_and_audited_by_the_command(
+    command: Command, folder: Path, learner: str
+) -> None:
+    (folder / "r.toml").write_text(RECIPE.replace('"maml"', f'"{learner}"'))
+    done = command("train", "r.toml", "--out", "net.safetensors", "--json")
+    assert done.status == 0, done.err
+    seen = json.loads(command("inspect", "net.safetensors", "--json").out)
+    assert (seen["refusal"], seen["coverage"], seen["missing"]) == (None, 1, [])
+    tap = next(one for one in seen["layers"] if one["name"] == "block2")
+    assert tap["shape"] == [4, 4, 4]
+    words = ("--data", "image-folder:folder", "--split", "val", "--image-size", 16)
+    sizes = ("--way", 2, "--query", 1, "--episodes", 3, "--layer", "block2:flatten")
+    done = command("audit", "net.safetensors", *words, *sizes, "--no-cache", "--json")
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    assert found["checkpoint"]["sha256"] == seen["sha256"]
+    assert found["checkpoint"]["load_report"]["coverage"] == 1
+    assert (found["rule"]["name"], found["rule"]["steps"]) == (
+        "meta-sgd" if learner == "meta-sgd" else "sgd",
+        1,
+    )
+    assert (found["rates"] is None) is (learner == "maml")
+
+
 def test_the_page_on_training_lists_every_key_of_a_recipe_and_no_other() -> None:
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
