@@ -25,6 +25,9 @@ from .result import Layout, Map
 PICTURES = 60
 """A map of no more images than this draws the images themselves."""
 
+ALONE = 5.4
+"""Inches of a layout's side where there is no other beside it."""
+
 TITLES = {"pca": "PCA", "umap": "UMAP"}
 
 
@@ -38,10 +41,10 @@ def draw(drawn: Map, layouts: Sequence[LayoutName]) -> Figure:
 
 def _dataset(drawn: Map, layouts: Sequence[LayoutName]) -> Figure:
     kinds = legend_of(drawn.rows)
-    figure = new_figure(1.55 + (WIDTH - 0.4) / max(len(layouts), 2))
-    axes: Sequence[Axes] = np.atleast_1d(figure.subplots(1, max(len(layouts), 2))).tolist()
+    figure = new_figure(1.55 + min((WIDTH - 0.4) / len(layouts), ALONE))
+    axes: Sequence[Axes] = np.atleast_1d(figure.subplots(1, len(layouts))).tolist()
     every = np.arange(len(drawn.rows))
-    for axis, name in zip(axes, layouts, strict=False):
+    for axis, name in zip(axes, layouts, strict=True):
         layout = drawn.layouts[name]
         _frame(axis, layout, name)
         _notes(axis, layout)
@@ -54,8 +57,6 @@ def _dataset(drawn: Map, layouts: Sequence[LayoutName]) -> Figure:
             size = float(np.clip(9000 / len(every), 4, 26))
             scatter(axis, layout.points, kinds, every, size=size, hollow=False)
             _limits(axis, layout.points)
-    for axis in axes[len(layouts) :]:
-        axis.set_visible(False)
     shown, whole = len(drawn.rows), drawn.rows.whole
     share = (
         f"{shown:,} of {whole:,} images, each class in proportion"

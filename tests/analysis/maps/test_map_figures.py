@@ -63,7 +63,7 @@ def test_each_support_image_that_moved_has_its_picture_and_its_arrow() -> None:
 
 
 def test_few_images_are_drawn_themselves_and_many_are_not() -> None:
-    (few, _), (many, _) = (planted_map(rows(each=each)).plot().axes for each in (10, 20))
+    [few], [many] = (planted_map(rows(each=each)).plot().axes for each in (10, 20))
     assert len([a for a in few.artists if isinstance(a, AnnotationBbox)]) == 40
     assert not [a for a in many.artists if isinstance(a, AnnotationBbox)]
     assert sum(len(np.asarray(c.get_offsets())) for c in many.collections) == 80
