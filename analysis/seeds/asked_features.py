@@ -97,8 +97,8 @@ def distance() -> tuple[Question, ...]:
             "The further away the other task, the more adaptation harms it.",
             "slope of the off-task effect over 0.1 of measured distance, all levels",
             {"slope over distance": 1}, "LOWERED",
-            "Harm grows with distance.",
-            "Harm does not grow with distance.",
+            "The effect falls with distance; D4 says whether among tasks that share no class.",
+            "The effect does not fall with distance.",
         )),
         *of_both(Question(
             "D2", "distance", "MAML",
@@ -115,5 +115,14 @@ def distance() -> tuple[Question, ...]:
             difference(f"{far}, adapted", f"{far}, init"), "LOWERED",
             "Adaptation costs accuracy on far data.",
             "Adaptation costs no accuracy on far data.",
+        )),
+        *of_both(Question(
+            "D4", "distance", "MAML",
+            "Among tasks that share no class too, further ones are harmed more.",
+            "the same slope without the levels that share classes (added after a trial of D1 on four "
+            "episodes: gains on shared classes alone make that one fall)",
+            {"slope over distance, classes apart": 1}, "LOWERED",
+            "Harm grows with distance, beyond the loss of shared classes.",
+            "Once no class is shared, harm does not grow with distance.",
         )),
     )  # fmt: skip

@@ -161,14 +161,14 @@ def _parts(context: Context) -> dict[str, tuple[Slots, ...]]:
 def _distance(context: Context) -> tuple[dict[str, tuple[Slots, ...]], dict[str, FloatArray]]:
     """Both moments of T′ at every level, the levels' distances, and the slope over them.
 
-    The slope of least squares is a sum of the levels' effects, weighted by this encoder's own
-    distances.
+    The slope of least squares over 0.1 is a sum of the levels' effects, weighted by this encoder's
+    own distances.
     """
     levels = levels_of(context)
     own = context.few.episodes.fingerprints[0]
     slots: dict[str, tuple[Slots, ...]] = {}
     distances: dict[str, FloatArray] = {}
-    effects: list[Slots] = []
+    effects: dict[str, Slots] = {}
     found = context.bits(list(levels.values()))
     for at, ((label, level), cells) in enumerate(zip(levels.items(), found, strict=True)):
         classes = level.episodes.off.classes
@@ -180,14 +180,22 @@ def _distance(context: Context) -> tuple[dict[str, tuple[Slots, ...]], dict[str,
         )
         slots[f"{label}, init"] = ((init, classes),)
         slots[f"{label}, adapted"] = ((adapted, classes),)
-        effects.append((adapted - init, classes))
+        effects[label] = (adapted - init, classes)
         distances[f"distance, {label}"] = how_far(context, level)
-    x = np.array([d.mean() for d in distances.values()])
-    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
-    slots["slope over distance"] = tuple(
-        (0.1 * w * values, classes) for w, (values, classes) in zip(weights, effects, strict=True)
-    )
+    far = {label: d.mean() for label, d in zip(levels, distances.values(), strict=True)}
+    slots["slope over distance"] = _slope(far, effects)
+    apart = {n: d for n, d in far.items() if not n.endswith("shared") and not n.startswith("same")}
+    slots["slope over distance, classes apart"] = _slope(apart, effects)
     return slots, distances
+
+
+def _slope(far: Mapping[str, float], effects: Mapping[str, Slots]) -> tuple[Slots, ...]:
+    x = np.array(list(far.values()))
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    return tuple(
+        (0.1 * w * effects[label][0], effects[label][1])
+        for label, w in zip(far, weights, strict=True)
+    )
 
 
 def _directions(context: Context) -> tuple[dict[str, FloatArray], dict[str, float]]:
