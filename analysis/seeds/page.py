@@ -47,7 +47,7 @@ def seeds_markdown(found: Plain, *, figures: str = "") -> str:
         "## Why: the sections over training runs",
         f"The first {found['episodes']} of the episodes above, the same for every checkpoint ({runs}). "
         "Each statement was written down with its rule before it was measured; effects are in "
-        "percentage points.",
+        f"percentage points. Every value is in [seeds.json]({figures}seeds.json).",
         RULES,
         _causes(found),
     ]

@@ -13,7 +13,7 @@ from ...models.encoder import Encoder, load_encoder
 from ..audit import audit_each
 from ..measured import Progress
 from ..planning import AuditSettings
-from ..sections.context import EPISODES, Context
+from ..sections.context import Context
 from .agreement import agreements, of_one_start
 from .evidence import Evidence, evidence
 from .profiles import profiles
@@ -22,6 +22,9 @@ from .questions import QUESTIONS
 from .reduction import Answer, answers, of_one
 
 SCHEMA = "metaprobe.seeds/1"
+
+EPISODES = 60
+"""Paired episodes of every checkpoint, three blocks of them: more runs are worth more than more."""
 
 LEARNERS = {"MAML": "maml-glyphs-s", "Meta-SGD": "meta-sgd-glyphs-s"}
 """How the names of a learner's shipped runs begin; their seeds follow."""
@@ -38,7 +41,7 @@ def run(
     """Ask every question of the shipped checkpoints; what was measured before is read.
 
     Args:
-        episodes: Paired episodes, the same for all; at most `EPISODES` count.
+        episodes: Paired episodes, the same for all; a section takes a hundred at most.
         seed: Seed of the episodes.
         store: Where measurements are looked up and kept: a run cut short goes on from there.
         jobs: Blocks side by side.
@@ -65,7 +68,11 @@ def run(
     together = of_one_start([e for n, e in encoders.items() if n.startswith("meta-sgd-")])
     if len(together) > 2:
         runs["Meta-SGD, one start"] = _agreeing(together, told)
-    return concluded(runs, list(told.values()), episodes=min(episodes, EPISODES))
+    return concluded(
+        runs,
+        list(told.values()),
+        episodes=len(next(iter(told.values())).episodes["distance, classes apart"]),
+    )
 
 
 def concluded(

@@ -16,7 +16,7 @@ from metaprobe.analysis.seeds.reduction import has, of_one
 from metaprobe.data.store import Store
 from metaprobe.models.encoder import load_encoder
 
-SMALL = AuditSettings(episodes=3, query=3)
+SMALL = AuditSettings(episodes=4, query=3)
 
 
 def measured(name: str, store: Store | None = None) -> tuple[Context, Evidence]:
