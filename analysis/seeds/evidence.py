@@ -184,9 +184,14 @@ def _distance(context: Context) -> tuple[dict[str, tuple[Slots, ...]], dict[str,
         distances[f"distance, {label}"] = how_far(context, level)
     far = {label: d.mean() for label, d in zip(levels, distances.values(), strict=True)}
     slots["slope over distance"] = _slope(far, effects)
-    apart = {n: d for n, d in far.items() if not n.endswith("shared") and not n.startswith("same")}
+    apart = {label: d for label, d in far.items() if shares_none(label)}
     slots["slope over distance, classes apart"] = _slope(apart, effects)
     return slots, distances
+
+
+def shares_none(level: str) -> bool:
+    """Whether T′ at this level has no class of T."""
+    return not level.endswith("shared") and not level.startswith("same")
 
 
 def _slope(far: Mapping[str, float], effects: Mapping[str, Slots]) -> tuple[Slots, ...]:

@@ -13,13 +13,14 @@ from matplotlib.lines import Line2D
 
 from ..figure_parts import INK, OFF, ON, legend, new_figure, style
 from ..verdicts import SESOI
+from .evidence import shares_none
 
 CAPTIONS = {
     "layers": "Change of nearest-neighbour accuracy by the features of each layer, on the task "
     "adapted to and on another: means over runs with 95 % intervals for new runs, classes and "
     "episodes; the grey band is too small to count.",
     "distance": "Change of accuracy on another task against its measured distance, from the same "
-    "classes to another dataset: means over runs with 95 % intervals for new runs, classes and "
+    "classes to another dataset; hollow marks are tasks that share classes: means over runs with 95 % intervals for new runs, classes and "
     "episodes; the grey band is too small to count.",
 }
 """By section; also the pictures' text alternatives."""
@@ -58,30 +59,44 @@ def layers(rows: Sequence[Row]) -> Figure:
 
 
 def distance(rows: Sequence[Row]) -> Figure:
-    """The off-task effect against distance, a curve a learner."""
+    """The off-task effect against distance; hollow where classes are shared."""
     with style():
         figure = new_figure(3.2)
         axis = figure.subplots()
         for learner in LOOKS:
-            chosen = sorted(
-                (r for r in rows if r["learner"] == learner), key=lambda r: r["distance"]
-            )
-            _errors(axis, [r["distance"] for r in chosen], chosen, learner, joined=False)
+            for apart in (False, True):
+                chosen = [
+                    r for r in rows if r["learner"] == learner and shares_none(r["label"]) == apart
+                ]
+                _errors(axis, [r["distance"] for r in chosen], chosen, learner, filled=apart)
         _finish(axis, "")
         axis.set(xlabel="distance of the other task", ylabel="change of accuracy, points")
-        _key(figure)
+        _key(figure, joined=False)
     return figure
 
 
 def _errors(
-    axis: Axes, x: Sequence[float], rows: Sequence[Row], learner: str, joined: bool = True
+    axis: Axes,
+    x: Sequence[float],
+    rows: Sequence[Row],
+    learner: str,
+    filled: bool | None = None,
 ) -> None:
+    """Means with intervals, joined unless it is said whether marks are filled."""
     colour, marker, dash = LOOKS[learner]
     value, low, high = (100 * np.array([r[k] for r in rows]) for k in ("value", "low", "high"))
     axis.errorbar(
-        x, value, yerr=[value - low, high - value], color=colour, marker=marker, linestyle=dash if joined else "none",
-        markersize=4.5, linewidth=1.2, capsize=2.5, label=learner,
-    )  # fmt: skip
+        x,
+        value,
+        yerr=[value - low, high - value],
+        color=colour,
+        marker=marker,
+        linestyle=dash if filled is None else "none",
+        markerfacecolor="white" if filled is False else colour,
+        markersize=5,
+        linewidth=1.2,
+        capsize=2.5,
+    )
 
 
 def _finish(axis: Axes, title: str) -> None:
@@ -91,8 +106,9 @@ def _finish(axis: Axes, title: str) -> None:
     sns.despine(ax=axis)
 
 
-def _key(figure: Figure) -> None:
+def _key(figure: Figure, joined: bool = True) -> None:
+    looks = {n: (c, m, dash if joined else "none") for n, (c, m, dash) in LOOKS.items()}
     legend(figure, [
-        Line2D([], [], color=colour, marker=marker, linestyle=dash, markersize=4.5, label=learner)
-        for learner, (colour, marker, dash) in LOOKS.items()
+        Line2D([], [], color=colour, marker=marker, linestyle=dash, markersize=5, label=learner)
+        for learner, (colour, marker, dash) in looks.items()
     ])  # fmt: skip
