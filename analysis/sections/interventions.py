@@ -67,6 +67,11 @@ def run(context: Context) -> Section:
         "Controls move as far as the encoder does (random direction, tensor by tensor, in the "
         "whole displacement), or run the same inner loop on shuffled labels or another task.",
     ]
+    if few.episodes.on.shape[1] == 1:
+        notes.append(
+            "With one support image a class, shuffled labels only rename the classes: that control "
+            "says whether names matter, not whether labels do."
+        )
     if not encoder.rates:
         notes.append(
             "This encoder has no learned rates: one rate serves all, so that clamping, absolute "

@@ -12,13 +12,14 @@ def interventions() -> tuple[Question, ...]:
                            "changes."),
         "absolute": "The signs cause part of the {task}-task effect: with all positive it changes.",
     }  # fmt: skip
+    named = {"clamp negative": "Negative rates", "absolute": "The signs of the rates"}
     causes = [
         Question(
             f"I{i}", "interventions", "Meta-SGD", told[change].format(task=task),
             f"accuracy with the rates under {change!r} minus as learned, {task}-task",
             difference(f"{change}, {task}", f"learned, {task}"), "RAISED OR LOWERED",
-            f"Negative rates are a cause of what happens {task}-task.",
-            f"Negative rates cause nothing {task}-task that counts.",
+            f"{named[change]} are a cause of what happens {task}-task.",
+            f"{named[change]} cause nothing {task}-task that counts.",
             beyond=difference(f"{change}, {task}", f"random, as far as {change}, {task}"),
         )
         for i, (change, task) in enumerate(
@@ -110,6 +111,6 @@ def parts() -> tuple[Question, ...]:
             "accuracy with blocks 1–3 still minus with everything moving, on-task",
             difference("blocks 1–3 still, on", "learned, on"), "NO MATERIAL CHANGE",
             "Only the last block has to move.",
-            "It is not the last block alone that has to move.",
+            "Whether blocks 1–3 move makes a difference; above zero the task gains more while they are still.",
         )),
     )  # fmt: skip

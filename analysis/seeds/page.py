@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ INTRO = {
     "centroids at meta-init. Mean distances stand for MAML / Meta-SGD.",
     "interventions": "The same encoder adapts to the same episodes with its rates changed in one "
     "respect. Only this can show a cause.",
-    "controls": "Adaptations that move as far and know nothing of the task.",
+    "controls": "Adaptations that move as far and know nothing of the task. With one image a class, as "
+    "here, shuffled labels only rename the classes: N3 and N4 ask whether names matter, no more.",
     "parts": "Only a part of the network moves, the rest stays at meta-init.",
     "directions": "Sums of gradient and step over all layers and steps, episode by episode.",
     "wandering": "The encoder adapts to ten tasks in a row and is never reset.",
@@ -49,6 +51,7 @@ def seeds_markdown(found: Plain, *, figures: str = "") -> str:
         "Each statement was written down with its rule before it was measured; effects are in "
         f"percentage points. Every value is in [seeds.json]({figures}seeds.json).",
         RULES,
+        _counts(found["answers"]),
         _causes(found),
     ]
     for section, title in TITLES.items():
@@ -69,6 +72,16 @@ def told(answer: Plain, value: float) -> str:
     return signed(value, 3) if answer["unit"] == "number" else signed(100 * value)
 
 
+def _counts(answers: Sequence[Plain]) -> str:
+    said = Counter(a["outcome"] for a in answers)
+    refuted = [f"{a['id']} ({a['learner']})" for a in answers if a["outcome"] == "REFUTED"]
+    told = (
+        f"Of {len(answers)} statements {said['SUPPORTED']} are supported, {said['REFUTED']} refuted"
+    )
+    told += f" ({', '.join(refuted)})" if refuted else ""
+    return f"**In short.** {told} and {said['NOT SHOWN']} not shown."
+
+
 def _causes(found: Plain) -> str:
     """Whether negative rates cause anything, over runs and checkpoint by checkpoint."""
     asked = [a for a in found["answers"] if a["expected"] == "RAISED OR LOWERED"]
@@ -77,7 +90,7 @@ def _causes(found: Plain) -> str:
     caused = [c for c in rated if c["cause"] is not None]
     single = (
         f"By the rule of a single audit, Holm's correction and the random change included, "
-        f"{len(caused)} of {len(rated)} checkpoints with learned rates show a cause"
+        f"{len(caused)} of {len(rated)} checkpoints with learned rates show a cause (no correction over checkpoints)"
     )
     told = "\n".join(f"- {c['name']}: {c['cause']}" for c in caused)
     parts = [

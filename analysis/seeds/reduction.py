@@ -69,7 +69,7 @@ class Answer:
         if self.told.word == "UNRESOLVED":
             return "These runs, classes and episodes do not settle it."
         if self.told.word == "NO MATERIAL CHANGE":
-            return "Nothing changes that counts."
+            return "No difference that counts."
         if self.told.word in ("TRACE+", "TRACE−"):
             return "There is a difference, too small to count."
         if self.p_holm is not None and self.p_holm >= FAMILY_LEVEL:
