@@ -107,8 +107,9 @@ def _finish(axis: Axes, title: str) -> None:
 
 
 def _key(figure: Figure, joined: bool = True) -> None:
-    looks = {n: (c, m, dash if joined else "none") for n, (c, m, dash) in LOOKS.items()}
-    legend(figure, [
-        Line2D([], [], color=colour, marker=marker, linestyle=dash, markersize=5, label=learner)
-        for learner, (colour, marker, dash) in looks.items()
-    ])  # fmt: skip
+    handles = []
+    for learner, (colour, marker, dash) in LOOKS.items():
+        handle = Line2D([], [], color=colour, marker=marker, markersize=5, label=learner)
+        handle.set_linestyle(dash if joined else "none")
+        handles.append(handle)
+    legend(figure, handles)
