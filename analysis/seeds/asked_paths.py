@@ -33,8 +33,8 @@ def directions() -> tuple[Question, ...]:
             "Episodes whose loss falls more gain more on-task.",
             "correlation over episodes of the first-order change with the on-task effect",
             {"r first-order change, on": 1}, "LOWERED",
-            "How far the loss falls tells how much features gain.",
-            "How far the loss falls does not tell how much features gain.",
+            "How far the loss falls goes with what features gain: a correlation, no cause.",
+            "Episodes whose loss falls more gain less.",
             unit="number", sesoi=0.1,
         )),
         *of_both(Question(
@@ -42,8 +42,8 @@ def directions() -> tuple[Question, ...]:
             "Episodes whose loss falls more lose more off-task.",
             "correlation over episodes of the first-order change with the off-task effect",
             {"r first-order change, off": 1}, "RAISED",
-            "How far the loss falls tells how much other tasks lose.",
-            "How far the loss falls does not tell that other tasks lose.",
+            "How far the loss falls goes with what other tasks lose: a correlation, no cause.",
+            "Episodes whose loss falls more lose less off-task.",
             unit="number", sesoi=0.1,
         )),
     )  # fmt: skip
@@ -72,8 +72,8 @@ def wandering() -> tuple[Question, ...]:
             statement="Meta-SGD's features fall less than MAML's as they wander.",
             measured="change after ten tasks, Meta-SGD's minus MAML's, runs paired by seed",
             expected="RAISED",
-            yes="Learned rates make features hold better.",
-            no="Learned rates do not make features hold better.",
+            yes="Meta-SGD's features hold better from task to task.",
+            no="Meta-SGD's features hold no better from task to task.",
         ),
     )  # fmt: skip
 

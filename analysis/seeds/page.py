@@ -48,8 +48,9 @@ def seeds_markdown(found: Plain, *, figures: str = "") -> str:
     parts = [
         "## Why: the sections over training runs",
         f"The first {found['episodes']} of the episodes above, the same for every checkpoint ({runs}). "
-        "Each statement was written down with its rule before it was measured; effects are in "
-        f"percentage points. Every value is in [seeds.json]({figures}seeds.json).",
+        "Statements and rules were written down before they were measured, D4 after a trial; of the "
+        "words beside verdicts some were made clearer afterwards. Effects are in percentage points. "
+        f"Every value is in [seeds.json]({figures}seeds.json).",
         RULES,
         _counts(found["answers"]),
         _causes(found),

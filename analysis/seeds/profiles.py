@@ -76,10 +76,11 @@ def _first(runs: Runs) -> Evidence:
 
 
 def _numbers(runs: Runs, start: str) -> list[int]:
+    """How far curves go; from 1, for all is told against 0."""
     names = {
         n.partition(",")[0].removeprefix(start) for n in _first(runs).slots if n.startswith(start)
     }
-    return sorted(map(int, names))
+    return sorted(int(n) for n in names if n != "0")
 
 
 def _levels(runs: Runs) -> list[str]:

@@ -61,6 +61,19 @@ def test_a_planted_verdict_and_cause_reach_the_page(found: dict[str, Any]) -> No
     assert f"- {changed['checkpoints'][-1]['name']}: Planted." in page
 
 
+def test_curves_start_after_what_they_are_told_against(found: dict[str, Any]) -> None:
+    profiles = found["profiles"]
+    for name, last in (("steps", "20"), ("wandering", "10")):
+        labels = list(dict.fromkeys(row["label"] for row in profiles[name]))
+        assert (labels[0], labels[-1]) == ("1", last)
+    learned = {
+        (r["learner"], r["kind"]): r["value"] for r in profiles["steps"] if r["label"] == "5"
+    }
+    by_layer = [r for r in profiles["layers"] if r["label"] == "block4"]
+    assert {(r["learner"], r["kind"]): r["value"] for r in by_layer} == learned
+    assert all(0.01 <= row["p"] <= 1 for row in profiles["similarity"] if row["p"] is not None)
+
+
 def test_figures_show_every_learner_and_close_nothing_open(found: dict[str, Any]) -> None:
     made = figures(found["profiles"])
     assert set(made) == set(CAPTIONS)
