@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -156,7 +157,7 @@ class Comparison:
                     self.layers[self.names.index(one.b)][-1],
                 ):
                     said.append(
-                        f"{named(cell.measure).title} of their last layers: {_plain(cell.value)} "
+                        f"{_title(cell.measure, self.k)} of their last layers: {_plain(cell.value)} "
                         f"(permuted rows {_plain(cell.null_mean)} ± {cell.null_sd:.2f})"
                     )
         return said
@@ -237,7 +238,7 @@ def compare(
     names = _told_apart([encoder.name for encoder in encoders])
     cells = tuple(
         _cell((names[i], names[j]), (one, other), (rows[i][one], rows[j][other]), measure.name,
-              repeats, seed)
+              k, repeats, seed)
         for i, j in itertools.combinations(range(len(names)), 2)
         for measure in wanted
         for one in rows[i]
@@ -279,14 +280,20 @@ def _cell(
     layers: tuple[str, str],
     sides: tuple[Embeddings, Embeddings],
     measure: str,
+    k: int,
     repeats: int,
     seed: int,
 ) -> Cell:
-    settings: dict[str, Any] = {"zeros": "orthogonal"} if measure == "mutual-knn" else {}
+    settings: dict[str, Any] = {"k": k, "zeros": "orthogonal"} if measure == "mutual-knn" else {}
     found = similarity(*sides, measure, repeats=repeats, seed=seed, **settings)
     null = found.null
     assert null is not None  # repeats were asked for
     return Cell(*names, measure, *layers, found.value, null.mean, null.sd, null.p)
+
+
+def _title(measure: str, k: int) -> str:
+    """A measure's title, with the neighbours that were asked for."""
+    return re.sub(r"k = \d+", f"k = {k}", named(measure).title)
 
 
 def _plain(value: float) -> str:

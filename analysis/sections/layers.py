@@ -112,6 +112,8 @@ def run(context: Context) -> Section:
             "are averages over episodes from features kept in float16.",
             "Rows dealt anew: the same measure with one side's rows in another order, which is "
             "what unrelated features of this shape would give.",
+            f"p: share of {ORDERS + 1} orders of rows, the real one among them, that are as alike on "
+            f"average over the first {min(DEALT_EPISODES, len(bits))} episodes.",
         ),
         episodes=len(bits),
         axis="layer",

@@ -17,6 +17,12 @@ from .values import Line, Section, effect_line
 from .words import said
 
 
+FROM_MEANS = (
+    "A head of zeros that stays still gives the body no gradient: body only starts from the class "
+    "means of the support, all others from zeros."
+)
+
+
 def run(context: Context) -> Section:
     """Effects of restricted inner loops under one probe, and the NIL test."""
     few = context.few
@@ -41,6 +47,7 @@ def run(context: Context) -> Section:
         finding=f"{finding[0].upper()}{finding[1:]}. A vote at meta-init, without any adaptation, "
         f"differs from the adapted head by {said(nil)}.",
         notes=(
+            *([FROM_MEANS] if few.head == "zeros" else []),
             "Head only leaves every feature where it was, so its effects are exactly zero; its "
             "worth shows in the head's own accuracy.",
             "Blocks still: those blocks keep their meta-init parameters, all later ones and the "
@@ -57,7 +64,10 @@ def variants_of(few: Measurement) -> dict[str, Measurement]:
     for label, adapts in (("body only, head still", "body"), ("head only", "head")):
         view = restricted(encoder, adapts)  # type: ignore[arg-type]
         if view.rates or not encoder.rates:
-            variants[label] = replace(few, encoder=view, rule=replace(rule, adapts=adapts))
+            # a head of zeros that stays gives the body no gradient at all
+            head = "class-means" if adapts == "body" and few.head == "zeros" else few.head
+            still_or_not = replace(rule, adapts=adapts)
+            variants[label] = replace(few, encoder=view, rule=still_or_not, head=head)
     still: tuple[str, ...] = rule.frozen
     blocks = [tap.layer for tap in block_taps(encoder.body)]
     for at, block in enumerate(blocks):

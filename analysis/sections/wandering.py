@@ -29,7 +29,9 @@ def run(context: Context) -> Section:
         effects.append(effect)
         lines.append(effect_line("off-task", str(task), effect, x=float(task)))
     last = effects[-1]
-    if last.verdict in ("LOWERED", "TRACE−"):
+    if not _body_moves(context):
+        verdict = "Adaptation moves nothing in the body, so its features cannot fall, universal or not"
+    elif last.verdict in ("LOWERED", "TRACE−"):
         verdict = "Features fall off-task as they wander, so they are not universal"
     elif last.verdict == "UNRESOLVED":
         verdict = "Whether features fall off-task as they wander is not resolved"
@@ -42,9 +44,17 @@ def run(context: Context) -> Section:
         notes=(
             "T′ is asked against meta-init on the same queries. The tasks are those T of the same "
             "episodes whose classes are apart from T and T′, or share fewest; each begins with a "
-            "head of its own.",
+            "head of its own. Rounding grows along a walk: another machine may give single episodes "
+            "other numbers.",
         ),
         episodes=len(bits),
         axis="tasks adapted to",
         lines=tuple(lines),
     )
+
+
+def _body_moves(context: Context) -> bool:
+    """Whether any step of any episode moved a parameter that features depend on."""
+    trace, moved = context.found.trace, context.found.measurement.moved
+    body = [p for p, name in enumerate(moved) if name.startswith("body.")]
+    return trace is not None and bool(trace[:, :, body, 3].any())

@@ -73,6 +73,15 @@ def test_neighbours_agreed_on_are_those_of_two_searches() -> None:
     assert found.kept.mean() == pytest.approx(found.chance, abs=0.06)
 
 
+def test_the_neighbours_asked_for_are_those_of_the_shares_and_of_the_mutual_ones() -> None:
+    found = compare(PAIR, layers=("embedding",), k=3, **SMALL)  # type: ignore[arg-type]
+    [mutual] = [cell for cell in found.cells if cell.measure == "mutual-knn"]
+    [one] = found.agreements
+    assert mutual.value == pytest.approx((one.kept.mean() - one.chance) / (1 - one.chance))
+    assert any("k = 3" in sentence for sentence in found.sentences())
+    assert not any("k = 10" in sentence for sentence in found.sentences())
+
+
 def test_rows_of_other_images_are_refused() -> None:
     one = planted()
     turned = replace(one, ids=one.ids[::-1])

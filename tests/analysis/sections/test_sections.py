@@ -17,6 +17,7 @@ from metaprobe.analysis.sections.context import SECTIONS, Context, run_sections
 from metaprobe.analysis.sections.distance import run as distance
 from metaprobe.analysis.sections.interventions import cause_sentence
 from metaprobe.analysis.sections.layers import ORDERS, REORDERED, p_value
+from metaprobe.analysis.sections.parts import variants_of
 from metaprobe.analysis.sections.values import Section
 from metaprobe.data.errors import MetaprobeError
 from metaprobe.data.store import Store
@@ -57,7 +58,7 @@ def test_an_encoder_whose_rates_are_zero_gives_exactly_zero_everywhere(encoder: 
     assert change == [0.0] * 5
     assert "no layer" in found["layers"].finding
     assert found["interventions"].cause is None
-    assert "do not fall" in found["wandering"].finding
+    assert "cannot fall, universal or not" in found["wandering"].finding
     assert found["directions"].lines == ()
 
 
@@ -68,6 +69,8 @@ def test_the_layer_that_moves_is_the_one_reported(encoder: Encoder) -> None:
     assert [change[f"block{i}:avg"] for i in (1, 2, 3)] == [0, 0, 0]
     assert (change["block4:avg"] or 0) > 0.01
     assert "most in block4" in found.finding
+    assert any(line.p is not None for line in found.lines)
+    assert f"first {SMALL.episodes} episodes" in " ".join(found.notes)
     alike = {line.label: line.value for line in found.lines if line.group == "debiased CKA"}
     assert alike["block1:avg"] == pytest.approx(1)
 
@@ -147,6 +150,31 @@ def test_a_head_that_moves_alone_leaves_every_feature(encoder: Encoder) -> None:
         assert [line.value for line in lines if line.label == name] == [0, 0]
     trained = [line.value for line in lines if line.label == "as trained"]
     assert any(trained)
+
+
+def test_a_body_that_cannot_move_says_nothing_of_wandering() -> None:
+    still, moving = (load_encoder(f"{name}-glyphs-s0") for name in ("anil", "maml"))
+    asked = replace(SMALL, episodes=3)
+    words = [sections(e, "wandering", asked=asked)["wandering"].finding for e in (still, moving)]
+    assert ["cannot fall" in said for said in words] == [True, False]
+
+
+def test_a_body_that_moves_alone_under_a_head_of_zeros_starts_from_class_means(
+    encoder: Encoder,
+) -> None:
+    heads = {}
+    for head in ("stored", "zeros"):
+        asked = replace(SMALL, head=head)  # type: ignore[type-var]
+        _, found = audit_each([encoder], asked)
+        variants = variants_of(Context(found[0], asked).few)
+        heads[head] = {name: one.head for name, one in variants.items()}
+        section = run_sections(Context(found[0], asked), ["parts"])["parts"]
+        assert any("class means" in note for note in section.notes) == (head == "zeros")
+        body = [n.value for n in section.lines if n.label == "body only, head still"]
+        assert any(body)  # it has a gradient, and moves
+    assert set(heads["stored"].values()) == {"stored"}
+    assert heads["zeros"].pop("body only, head still") == "class-means"
+    assert set(heads["zeros"].values()) == {"zeros"}
 
 
 def test_one_trajectory_gives_the_cells_of_the_audit(encoder: Encoder) -> None:
