@@ -16,10 +16,9 @@ from .context import Context
 from .values import Line, Section, effect_line
 from .words import said
 
-
 FROM_MEANS = (
     "A head of zeros that stays still gives the body no gradient: body only starts from the class "
-    "means of the support, all others from zeros."
+    "means of the support (one shot can fit these so surely that little moves), all others from zeros."
 )
 
 

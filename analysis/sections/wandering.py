@@ -30,7 +30,9 @@ def run(context: Context) -> Section:
         lines.append(effect_line("off-task", str(task), effect, x=float(task)))
     last = effects[-1]
     if not _body_moves(context):
-        verdict = "Adaptation moves nothing in the body, so its features cannot fall, universal or not"
+        verdict = (
+            "Adaptation moves nothing in the body, so its features cannot fall, universal or not"
+        )
     elif last.verdict in ("LOWERED", "TRACE−"):
         verdict = "Features fall off-task as they wander, so they are not universal"
     elif last.verdict == "UNRESOLVED":

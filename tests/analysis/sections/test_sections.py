@@ -164,7 +164,7 @@ def test_a_body_that_moves_alone_under_a_head_of_zeros_starts_from_class_means(
 ) -> None:
     heads = {}
     for head in ("stored", "zeros"):
-        asked = replace(SMALL, head=head)  # type: ignore[type-var]
+        asked = replace(SMALL, shot=3, head=head)
         _, found = audit_each([encoder], asked)
         variants = variants_of(Context(found[0], asked).few)
         heads[head] = {name: one.head for name, one in variants.items()}
