@@ -136,7 +136,12 @@ def _curve(axis: Axes, title: str, series: Mapping[str, Sequence[Line]], section
         x = np.array([line.x for line in kept], dtype=float)
         scale = 100.0 if kept and kept[0].unit == "points" else 1.0
         y = scale * np.array([line.value for line in kept], dtype=float)
-        axis.plot(x, y, dash, marker=marker, markersize=3.5, color=colour, linewidth=1.2)
+        axis.plot(x, y, dash, color=colour, linewidth=1.2)
+        open_ = np.array([line.verdict == "UNRESOLVED" for line in kept], dtype=bool)
+        for which, face in ((~open_, colour), (open_, "white")):
+            if which.any():
+                axis.plot(x[which], y[which], marker, markersize=3.5, color=colour,
+                          markerfacecolor=face)  # fmt: skip
         if all(line.ci_low is not None for line in kept):
             low, high = (scale * np.array([getattr(line, end) for line in kept], dtype=float)
                          for end in ("ci_low", "ci_high"))  # fmt: skip

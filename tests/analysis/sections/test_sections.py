@@ -18,7 +18,7 @@ from metaprobe.analysis.sections.distance import run as distance
 from metaprobe.analysis.sections.interventions import cause_sentence
 from metaprobe.analysis.sections.layers import ORDERS, REORDERED, p_value
 from metaprobe.analysis.sections.parts import variants_of
-from metaprobe.analysis.sections.values import Section
+from metaprobe.analysis.sections.values import Section, effect_line
 from metaprobe.data.errors import MetaprobeError
 from metaprobe.data.store import Store
 from metaprobe.models.encoder import Encoder, load_encoder
@@ -175,6 +175,21 @@ def test_a_body_that_moves_alone_under_a_head_of_zeros_starts_from_class_means(
     assert set(heads["stored"].values()) == {"stored"}
     assert heads["zeros"].pop("body only, head still") == "class-means"
     assert set(heads["zeros"].values()) == {"zeros"}
+
+
+def test_a_curve_is_hollow_where_its_effect_is_unresolved() -> None:
+    verdicts = ("NO MATERIAL CHANGE", "UNRESOLVED", "RAISED", "UNRESOLVED")
+    effects = [with_verdicts(v, v, "UNRESOLVED").on for v in verdicts]  # type: ignore[arg-type]
+    lines = [effect_line("on-task", str(x), e, x=float(x)) for x, e in enumerate(effects)]
+    shown = Section(title="", question="", finding="", episodes=6, lines=tuple(lines)).plot()
+    [axis] = shown.axes
+    hollow = {
+        x: line.get_markerfacecolor() == "white"
+        for line in axis.lines
+        if line.get_marker() != "None"
+        for x in np.atleast_1d(line.get_xdata())
+    }
+    assert hollow == {x: v == "UNRESOLVED" for x, v in enumerate(verdicts)}
 
 
 def test_one_trajectory_gives_the_cells_of_the_audit(encoder: Encoder) -> None:
