@@ -13,9 +13,12 @@ import numpy as np
 from scipy import stats
 
 from ...probes.rows import Floats
+from ..statistics.significance import holm
 from .context import Context
 from .values import Line, Section
 from .words import mean_interval
+
+ALPHA = 0.05
 
 CONSTANT = 1e-9
 """Values that differ by less than this share of their size do not differ: rounding."""
@@ -53,17 +56,20 @@ def run(context: Context) -> Section:
                 label = f"{quantity}, {task}-task"
                 lines.append(correlation(f"correlation with effects · {name}", label, values,
                                           effect))  # fmt: skip
-    said = []
+    overall = []
     for quantity, values in quantities(trace.sum(axis=(1, 2))).items():
         for task, effect in effects.items():
             line = correlation("correlation with effects · all layers", f"{quantity}, {task}-task", values,
                                 effect)  # fmt: skip
             lines.append(line)
-            if line.ci_low is not None and line.ci_high is not None and line.value is not None and (
-                line.ci_low > 0 or line.ci_high < 0
-            ):  # fmt: skip
-                said.append(f"{quantity} goes with the effect {task}-task (r = {line.value:+.2f}, "
-                            f"{line.ci_low:+.2f} to {line.ci_high:+.2f})")  # fmt: skip
+            if line.p is not None:
+                overall.append((f"{quantity} goes with the effect {task}-task", line))
+    corrected = holm([line.p or 0.0 for _, line in overall])
+    said = [
+        f"{words} (r = {line.value:+.2f}, {line.ci_low:+.2f} to {line.ci_high:+.2f})"
+        for (words, line), p in zip(overall, corrected, strict=True)
+        if p < ALPHA
+    ]
     whole = quantities(trace.sum(axis=(1, 2)))
     cosine = mean_interval(whole["cosine with −g"])[0] or 0.0
     uphill = mean_interval(whole["g² uphill"])[0] or 0.0
@@ -79,8 +85,9 @@ def run(context: Context) -> Section:
         question="Which way do the steps go, and does that predict the effects?",
         finding=re.sub(r"-(?=[\dg])", "−", finding.replace("+-", "-")),
         notes=(
-            "Correlations are Pearson's over episodes, Fisher's 95 % interval, not corrected for "
-            "their number; a correlation shows no cause.",
+            "Correlations are Pearson's over episodes, with p and Fisher's 95 % interval, not corrected "
+            "for their number; the sentence names those over all layers whose p is below "
+            f"{ALPHA:g} after Holm's correction. A correlation shows no cause.",
         ),
         episodes=len(trace),
         axis="inner step",
@@ -117,4 +124,4 @@ def correlation(group: str, label: str, x: Floats, y: Floats) -> Line:
     r = stats.pearsonr(x, y)
     low, high = r.confidence_interval(0.95)
     return Line(group=group, label=label, value=float(r.statistic), ci_low=float(low),
-                ci_high=float(high), unit="number", n=len(x))  # fmt: skip
+                ci_high=float(high), unit="number", n=len(x), p=float(r.pvalue))  # fmt: skip

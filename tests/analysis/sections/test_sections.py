@@ -14,6 +14,7 @@ from metaprobe.analysis.audit import AuditSettings, audit, audit_each
 from metaprobe.analysis.report import report_html
 from metaprobe.analysis.result import Audit
 from metaprobe.analysis.sections.context import SECTIONS, Context, run_sections
+from metaprobe.analysis.sections.directions import run as directions
 from metaprobe.analysis.sections.distance import run as distance
 from metaprobe.analysis.sections.interventions import cause_sentence
 from metaprobe.analysis.sections.layers import ORDERS, REORDERED, p_value
@@ -124,6 +125,45 @@ def test_each_layer_has_its_correlations_with_the_effects(encoder: Encoder) -> N
         if line.value is not None:
             assert line.n == SMALL.episodes
             assert (line.ci_low or 0) <= line.value <= (line.ci_high or 0)
+
+
+def test_a_correlation_is_named_only_where_it_survives_that_six_were_asked(
+    encoder: Encoder,
+) -> None:
+    _, [found] = audit_each([encoder], SMALL)
+    assert found.trace is not None
+    cells, draw = found.cells["support"], np.random.default_rng(5)
+    bits = np.zeros((40, 100), dtype=bool)
+    for e in range(40):  # episode e has 40 + e queries right after, 40 before, of T; T′ stands
+        bits[e, : 40 + e] = True
+    cells = {n: np.broadcast_to(np.arange(100) < 40, bits.shape) for n in cells}
+    cells["adapted_on"] = bits
+
+    def asked(noise: float) -> Section:
+        trace = np.ones((40, 1, len(found.measurement.moved), 4))
+        trace[..., 2] = 0.5
+        along = np.arange(40) + noise * draw.permutation(40)
+        trace[..., 0] = -1 - along[:, None, None] / 100
+        made = replace(found, cells={"support": cells}, trace=trace)
+        return directions(Context(made, SMALL))
+
+    sure = asked(0)
+    assert "first-order change goes with the effect on-task (r = −1.00" in sure.finding
+    assert "off-task" not in sure.finding
+    assert "Holm" in sure.notes[0]
+    between = 0
+    for noise in range(2, 40):
+        weak = asked(noise)
+        ps = {
+            line.label: line.p
+            for line in weak.lines
+            if line.group == "correlation with effects · all layers" and line.p is not None
+        }
+        assert set(ps) == {"first-order change, on-task", "cosine with −g, on-task"}
+        low = min(ps.values())
+        assert ("goes with" in weak.finding) == (2 * low < 0.05)
+        between += low < 0.05 <= 2 * low  # seen alone, and not among the two that can be asked
+    assert between
 
 
 def test_a_scalar_rate_is_multiplied_and_has_no_signs_to_change() -> None:
