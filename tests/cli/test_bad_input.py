@@ -119,7 +119,7 @@ def test_a_folder_that_cannot_be_written_is_found_out_before_the_work(
     ("options", "limit", "words"),
     [
         (("--cache", "store"), 32, ("store", "free some space")),
-        (("--no-cache", "--out", "out"), 128, ("out/", "cannot be written", "free space")),
+        (("--no-cache", "--out", "out"), 96, ("out/", "cannot be written", "free space")),
     ],
 )
 def test_a_disk_that_fills_up_ends_in_one_sentence_and_leaves_nothing_half_written(
