@@ -181,7 +181,8 @@ _ALL = (
         shared=frozenset({"permutation", "rotation"}),
         cost="O(N D)",
         source="Oh et al. 2021",
-        misleads="the features have a large common mean: every cosine is then near 1",
+        misleads="the encoders were trained apart: their coordinates mean different things; or "
+        "the features have a large common mean: every cosine is then near 1",
     ),
     Measure(
         name="drift-change",
@@ -197,7 +198,8 @@ _ALL = (
         symmetric=False,
         cost="O(N D)",
         source="—",
-        misleads="features only grew: a change of scale alone, which no cosine sees, counts",
+        misleads="the encoders were trained apart; or features only grew: a change of scale alone, "
+        "which no cosine sees, counts",
     ),
     Measure(
         name="centroid-shift",
@@ -213,7 +215,8 @@ _ALL = (
         symmetric=False,
         cost="O(N D + C D)",
         source="—",
-        misleads="all classes move together: nothing about their order need have changed",
+        misleads="the encoders were trained apart; or all classes move together: nothing about "
+        "their order need have changed",
     ),
 )
 
