@@ -42,7 +42,7 @@ WORDS: tuple[tuple[str, str], ...] = (
 RULES = (
     "The papers state no tolerance by which a re-run could be judged, so every rule is ours, and so "
     "are the claims marked derived: they are not in the paper but follow from it, or limit it. Rules "
-    "were fixed before these runs. Those of derived claims often lie around values of an earlier "
+    "were fixed before these runs; a note says where one was settled after a first result. Those of derived claims often lie around values of an earlier "
     "computation by other code; there SUPPORTED means reproduced. Where a statement was weakened "
     "after a first result it has a row of its own (C3b, C-B9b and the like) beside the claim, which "
     "it does not replace. SUPPORTED: all that the rule asks holds, intervals included. REFUTED: "

@@ -45,8 +45,9 @@ def rate_claims(audits: Sequence[Audit], start: str) -> tuple[Claim, Claim, Clai
             "SUPPORTED if the interval over runs lies above 50 %, REFUTED if below",
             _side(middle, 0.5, few),
             float(100 * overall.mean()),
-            None if middle is None else (100 * middle[0], 100 * middle[1]),
-            note="Dead rates (no gradient reaches them) are left out.",
+            None if middle is None else (max(100 * middle[0], 0.0), min(100 * middle[1], 100.0)),
+            note="Dead rates (no gradient reaches them) are left out. A share lies within 0 and "
+            "100 %, and its interval is cut there.",
             unit="%",
             decimals=2,
         ),

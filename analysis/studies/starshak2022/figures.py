@@ -105,20 +105,25 @@ def rate_figure(audits: Sequence[Audit]) -> Figure | None:
     shown = [(a.checkpoint.name, _weights(a)) for a in audits[:MOST_RUNS]]
     if not all(layers for _, layers in shown):
         return None
+    # Rows are labelled once where all runs have the same, else beside each run.
+    alike = len({tuple(x.name for x in layers) for _, layers in shown}) == 1
     with style():
         rows, columns = max(len(layers) for _, layers in shown), len(shown)
-        figure = Figure(
-            figsize=(max(4.6, 2.1 * columns + 0.6), 1.0 + 0.42 * rows), layout="constrained"
-        )
+        width = 2.1 * columns + 1.4 if alike else 3.4 * columns
+        figure = Figure(figsize=(max(4.6, width), 1.1 + 0.42 * rows), layout="constrained")
         for axis, (name, layers) in zip(
             figure.subplots(1, columns, squeeze=False)[0], shown, strict=True
         ):
             ridge(axis, layers)
-            axis.set_title(_fitting(name, 24 if columns > 1 else 60), fontsize=8.5, color=INK)
+            # The pad leaves room for the heading of the shares.
+            axis.set_title(
+                _fitting(name, 24 if columns > 1 else 60), fontsize=8.5, color=INK, pad=14
+            )
             axis.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
             axis.set_xlabel("learned rate" if columns < 3 else "")
         if columns > 2:
             figure.supxlabel("learned rate", fontsize=9)
+        if alike:
             for axis in figure.axes[1:]:
                 axis.set_yticklabels([])
     return figure

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
+from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from metaprobe.analysis.audit_parts import RateLayer
 from metaprobe.analysis.statistics import FloatArray, seeds_by_classes
 from metaprobe.analysis.studies import Settings, run_study
 from metaprobe.analysis.studies.page import studies_html
 from metaprobe.analysis.studies.starshak2022 import claims_rates
+from metaprobe.analysis.studies.starshak2022 import figures as drawing
 from metaprobe.analysis.studies.starshak2022.claims_effects import (
     Asked,
     effect_claim,
@@ -116,6 +120,50 @@ def test_rates_of_unresolved_blocks_refute_nothing(
     assert found[0].verdict == verdict
     assert ("unresolved: block1" in found[0].note) == (verdict == "NOT SHOWN")
     assert claim_interval(found[1]) == "+40.04 to +43.96 %"
+
+
+def test_the_interval_of_a_share_stays_within_what_a_share_can_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claims_rates, "parts_with_rates", lambda runs: PARTS)
+    monkeypatch.setattr(claims_rates, "block_rates", lambda run, part: (0.1, 0.5))
+    for shares, end in (((0.0, 0.0, 0.0, 0.0, 0.2), 0), ((1.0, 1.0, 1.0, 1.0, 0.8), 1)):
+        monkeypatch.setattr(claims_rates, "overall_share", shares.__getitem__)
+        found = claims_rates.rate_claims(range(5), "")[1]  # type: ignore[arg-type]
+        assert found.interval is not None
+        assert found.interval[end] == (0.0, 100.0)[end]
+
+
+@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize("runs", [2, 3, 5])
+def test_rates_of_several_runs_are_drawn_with_legible_titles_and_their_own_layers(
+    monkeypatch: pytest.MonkeyPatch, runs: int, alike: bool
+) -> None:
+    def layers(audit: SimpleNamespace) -> list[RateLayer]:
+        names = [f"block{i}.conv.weight" for i in range(1, 5)]
+        if audit.checkpoint.name.endswith("s1") and not alike:
+            names[0] = "stem.weight"
+        return [
+            RateLayer.model_construct(name=n, mean=0.1, share_negative=0.0, sd=0.0) for n in names
+        ]
+
+    monkeypatch.setattr(drawing, "_weights", layers)
+    audits = [
+        SimpleNamespace(checkpoint=SimpleNamespace(name=f"meta-sgd-glyphs-s{i}"))
+        for i in range(runs)
+    ]
+    figure = drawing.rate_figure(audits)  # type: ignore[arg-type]
+    assert figure is not None
+    figure.draw_without_rendering()
+    boxes = []
+    for axis in figure.axes:
+        heading = next(t for t in axis.texts if t.get_text() == "< 0")
+        title = next(t for t in (axis.title, axis._left_title) if t.get_text())  # type: ignore[attr-defined]
+        boxes += [heading.get_window_extent(), title.get_window_extent()]
+        shown = [t.get_text() for t in axis.get_yticklabels() if t.get_text()]
+        assert bool(shown) == (axis is figure.axes[0] or not alike)
+    assert boxes[-1].x1 <= figure.bbox.width
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
 
 
 @pytest.fixture(scope="module")
