@@ -42,13 +42,11 @@ class HeadRates:
     Args:
         rate: Factor by which one step shrinks the root of the excess loss; near 1 is hard.
         curvature: ``ρ̂ = (1 − rate)/step``, the variance the targets effectively see.
-        sharpest: Largest eigenvalue of ``ΦᵀΦ/n``.
         effective_dim: ``(tr S)²/tr S²`` of ``S = ΦᵀΦ/n``, between 1 and D.
     """
 
     rate: Array
     curvature: Array
-    sharpest: Array
     effective_dim: Array
 
 
@@ -167,7 +165,6 @@ def head_rates(features: Array, targets: Array, *, step: float, steps: int = 3) 
     return HeadRates(
         rate=rate,
         curvature=(1 - rate) / step,
-        sharpest=spectrum.max(1),
         effective_dim=spectrum.sum(1) ** 2 / (spectrum**2).sum(1),
     )
 

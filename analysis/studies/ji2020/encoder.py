@@ -168,14 +168,6 @@ def default_groups(encoder: nn.Module) -> dict[str, list[str]]:
     return groups
 
 
-def layer_groups(encoder: nn.Module) -> dict[str, list[str]]:
-    """One group for each module with weights of its own, in order, then the head."""
-    groups: dict[str, list[str]] = {}
-    for name, _ in encoder.named_parameters():
-        groups.setdefault(name.rpartition(".")[0] or name, []).append(name)
-    return {**groups, HEAD: [HEAD]}
-
-
 def episode_losses(
     encoder: nn.Module,
     support: tuple[Tensor, Tensor],
