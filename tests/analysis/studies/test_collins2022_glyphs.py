@@ -99,7 +99,7 @@ def planted_run(advantage: float) -> GlyphRun:
     rng = np.random.default_rng(0)
     tasks = ScriptTasks(np.zeros((60, WAY, 20), np.int64), np.arange(60) // 10)
     same, mixed = (
-        HeadRates(level + rng.uniform(-0.02, 0.02, 60), *np.ones((3, 60))) for level in (0.9, 0.7)
+        HeadRates(level + rng.uniform(-0.02, 0.02, 60), *np.ones((2, 60))) for level in (0.9, 0.7)
     )
     nal = rng.uniform(0.5, 0.6, (2, 60))
     return GlyphRun(
