@@ -6,34 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from metaprobe.data.embeddings import Embeddings
 from metaprobe.data.store import Store
-from metaprobe.data.store_files import Files
 from metaprobe.data.store_format import join
 from metaprobe.data.store_prune import prune
+
+from .stored import NoSync, rows, same
 
 OLD, NEW, LONG, HURT = ({"entry": name} for name in ("old", "new", "long", "hurt"))
 
 
-def rows(seed: int, n: int = 6) -> Embeddings:
-    rng = np.random.default_rng(seed)
-    ids = np.array([f"{seed}/{i}" for i in range(n)], dtype=np.str_)
-    return Embeddings(rng.normal(size=(n, 4)).astype(np.float32), ids, np.arange(n))
-
-
-BLOCKS = [rows(10), rows(11), rows(12)]
+BLOCKS = [rows(10, n=6), rows(11, n=6), rows(12, n=6)]
 TRUTH = {"old": rows(1), "new": rows(2), "hurt": rows(3), "long": join(BLOCKS)}
-
-
-def same(one: Embeddings | None, other: Embeddings) -> bool:
-    return (
-        one is not None
-        and one.features.tobytes() == other.features.tobytes()
-        and list(one.ids) == list(other.ids)
-        and list(one.labels) == list(other.labels)
-    )
 
 
 def held(store: Store, key: dict[str, str]) -> bool:
@@ -41,13 +24,6 @@ def held(store: Store, key: dict[str, str]) -> bool:
     got = store.get(key)
     assert got is None or same(got, TRUTH[key["entry"]])
     return got is not None
-
-
-class NoSync(Files):
-    """Does not wait for the disk: a kill spares what the kernel holds."""
-
-    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return None if function is os.fsync else function(*args, **kwargs)
 
 
 class Killed(BaseException):

@@ -1,7 +1,6 @@
 """The store gives back exactly what was put, says why it hits, and refuses in one sentence."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,7 @@ from metaprobe.data.store_format import (
 )
 from metaprobe.data.store_verify import explain
 
-from .stored import KEY, NoSync, rows, same
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store", NoSync())
+from .stored import KEY, rows, same
 
 
 def test_a_put_is_a_hit_with_the_same_bits(store: Store) -> None:

@@ -14,19 +14,7 @@ from metaprobe.data.keys import key_hash
 from metaprobe.data.store import Store
 from metaprobe.data.store_verify import verify
 
-from .faults import HURT, LONG, NEW, OLD, TRUTH, NoSync, held, put_new, refuse, rows, write_long
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a good entry and a damaged one."""
-    root = tmp_path_factory.mktemp("prepared") / "store"
-    store = Store(root, NoSync())
-    store.put(OLD, TRUTH["old"])
-    store.put(HURT, TRUTH["hurt"])
-    (shard,) = store.entry(key_hash(HURT)).folder.glob("s-*.h5")
-    shard.write_bytes(shard.read_bytes()[:-1])
-    return root
+from .faults import LONG, NEW, OLD, TRUTH, NoSync, held, put_new, refuse, rows, write_long
 
 
 def wounds(rng: random.Random, size: int) -> Callable[[bytearray], None]:

@@ -43,18 +43,6 @@ from .faults import (
 )
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a good entry and a damaged one."""
-    root = tmp_path_factory.mktemp("prepared") / "store"
-    store = Store(root, NoSync())
-    store.put(OLD, TRUTH["old"])
-    store.put(HURT, TRUTH["hurt"])
-    (shard,) = store.entry(key_hash(HURT)).folder.glob("s-*.h5")
-    shard.write_bytes(shard.read_bytes()[:-1])
-    return root
-
-
 def entry_files(store: Store, key: dict[str, str]) -> dict[str, bytes]:
     folder = store.entry(key_hash(key)).folder
     return {p.name: p.read_bytes() for p in folder.iterdir() if not p.name.startswith(TEMPORARY)}

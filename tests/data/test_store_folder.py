@@ -15,12 +15,7 @@ from metaprobe.data.errors import StoreError
 from metaprobe.data.store import Store, default_cache_dir
 from metaprobe.data.store_verify import list_entries, verify
 
-from .stored import KEY, NoSync, rows, same
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store", NoSync())
+from .stored import KEY, rows, same
 
 
 def test_the_cache_folder_follows_the_environment(

@@ -1,7 +1,6 @@
 """Long entries: written in blocks, gone on with after an interruption, read block by block."""
 
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,12 +19,7 @@ from metaprobe.data.store_format import (
 )
 from metaprobe.data.store_verify import explain
 
-from .stored import KEY, NoSync, rows, same
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store", NoSync())
+from .stored import KEY, rows, same
 
 
 def test_a_writer_commits_only_when_all_rows_are_there(store: Store) -> None:

@@ -2,46 +2,17 @@
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from metaprobe.data.embeddings import Embeddings
 from metaprobe.data.errors import StoreError
 from metaprobe.data.keys import key_hash
 from metaprobe.data.store import Store
-from metaprobe.data.store_files import Files
 from metaprobe.data.store_prune import DAY, prune
 from metaprobe.data.store_verify import explain, list_entries, verify
 
-KEY = {"weights": "9f2c", "layer": "body.3"}
-
-
-def rows(seed: int, n: int = 7, dim: int = 5, **extras: NDArray[Any]) -> Embeddings:
-    rng = np.random.default_rng(seed)
-    features = rng.normal(size=(n, dim)).astype(np.float32)
-    ids = np.array([f"glyph-{seed}/é{i}" for i in range(n)], dtype=np.str_)
-    return Embeddings(features, ids, rng.integers(0, 5, n), extras)
-
-
-def same(one: Embeddings | None, other: Embeddings) -> bool:
-    return one is not None and one.features.tobytes() == other.features.tobytes()
-
-
-class NoSync(Files):
-    """Does not wait for the disk: for tests of what is written, not of when."""
-
-    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return None if function is os.fsync else function(*args, **kwargs)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store", NoSync())
+from .stored import KEY, rows, same
 
 
 def age(path: Path, seconds: float) -> None:
