@@ -13,6 +13,9 @@ from ...data.errors import CheckpointError
 from .ask import Ask
 from .found import IMAGENET
 
+MOST_CHANNELS = 64
+"""The most means or spreads that are read."""
+
 LONGEST = 1024
 """The longest side of an image that a config may ask for; a caller may ask for any."""
 
@@ -70,14 +73,17 @@ def statistics(
     """Mean and spread to take off the images first, `C` values each; empty for none.
 
     Args:
-        processor: What the checkpoint's own preprocessing says, as transformers names it.
+        processor: What the checkpoint's own preprocessing says, as transformers names it; its
+            means are of pixels times ``rescale_factor`` (of 0…255 without ``do_rescale``), those
+            returned of images in [0, 1].
         ask: What the caller says, which comes first.
         channels: Channels `C` of an image.
         assumed: Gains a sentence where neither says.
         colour: Whether ImageNet's are then assumed.
 
     Raises:
-        CheckpointError: If the caller asks for what is unknown, or needs 3 channels.
+        CheckpointError: If the caller asks for what is unknown, or needs 3 channels; or the
+            processor's words are odd, or ask for what is not done here (``preprocessing``).
     """
     imagenet = {k: list(v) for k, v in IMAGENET.items()}
     said = ask.settings.get("normalise")
@@ -91,20 +97,61 @@ def statistics(
             "channels) or normalise=none",
             code="arch",
         )
-    if isinstance(processor, dict) and processor.get("do_normalize", True):
+    if processor is not None:
+        _refuse_what_is_not_done(processor)
+        scale, normal = _scale(processor), processor.get("do_normalize", True)
         mean, std = processor.get("image_mean"), processor.get("image_std")
-        if isinstance(mean, list | tuple) and isinstance(std, list | tuple):
-            both = [list(map(float, mean)), list(map(float, std))]
-            if all(len(v) == channels for v in both):
-                return {"mean": both[0], "std": both[1]}
-            assumed.append(
-                f"the processor's mean and spread are for {len(mean)} channels and images have "
-                f"{channels}; their averages are used"
-            )
-            averages = [[sum(v) / len(v)] * channels for v in both]
-            return {"mean": averages[0], "std": averages[1]}
+        if normal and mean is not None and std is not None:
+            off, by = _values("image_mean", mean), _values("image_std", std)
+            if len(off) != channels or len(by) != channels:
+                assumed.append(
+                    f"the processor's mean and spread are for {len(off)} channels and images have "
+                    f"{channels}; their averages are used"
+                )
+                off, by = ([sum(v) / len(v)] * channels for v in (off, by))
+            return {"mean": [m / scale for m in off], "std": [s / scale for s in by]}
+        if scale != 1:
+            return {"mean": [0.0] * channels, "std": [1 / scale] * channels}
+        if not normal:
+            assumed.append("images enter in [0, 1]; the processor takes no mean or spread off")
+            return {}
     if colour:
         assumed.append("ImageNet's mean and spread are taken off the images; the file says none")
         return imagenet
     assumed.append("images enter in [0, 1]; the checkpoint names no mean or spread")
     return {}
+
+
+def _refuse_what_is_not_done(processor: Any) -> None:
+    """Steps of a processor that would change what the network sees, and are not taken here."""
+    if not isinstance(processor, dict):
+        raise _odd(f"holds {type(processor).__name__}, not words and values")
+    for word in ("do_flip_channel_order", "rescale_offset"):
+        if processor.get(word):
+            raise _odd(f"asks for {word}, which is not done here")
+
+
+def _scale(processor: Mapping[str, Any]) -> float:
+    """What the images the network saw were, of images in [0, 1]: 1, or up to 255."""
+    if not processor.get("do_rescale", True):
+        return 255.0
+    (factor,) = _values("rescale_factor", [processor.get("rescale_factor", 1 / 255)])
+    if not factor > 0:
+        raise _odd(f"has a rescale_factor of {factor:g}; it must be above 0")
+    return 255 * factor if abs(255 * factor - 1) > 1e-6 else 1.0
+
+
+def _values(word: str, values: Any) -> list[float]:
+    listed = values if isinstance(values, list | tuple) else [values]
+    numbers = [float(v) for v in listed if isinstance(v, int | float) and not isinstance(v, bool)]
+    if not numbers or len(numbers) != len(listed) or len(numbers) > MOST_CHANNELS:
+        raise _odd(f"has {str(values)[:40]!r} for {word}; a number a channel is taken")
+    return numbers
+
+
+def _odd(what: str) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint's preprocessing {what}; say normalise=imagenet or normalise=none in --arch "
+        "LIBRARY:…, or mend its config",
+        code="preprocessing",
+    )
