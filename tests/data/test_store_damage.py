@@ -14,7 +14,8 @@ from metaprobe.data.keys import key_hash
 from metaprobe.data.store import Store
 from metaprobe.data.store_verify import verify
 
-from .faults import LONG, NEW, OLD, TRUTH, NoSync, held, put_new, refuse, rows, write_long
+from .faults import LONG, NEW, OLD, TRUTH, held, put_new, refuse, write_long
+from .stored import NoSync, rows
 
 
 def wounds(rng: random.Random, size: int) -> Callable[[bytearray], None]:

@@ -32,15 +32,14 @@ from .faults import (
     Fault,
     Faulty,
     Killed,
-    NoSync,
     held,
     prune_all,
     put_new,
     read_old,
     replace_hurt,
-    rows,
     write_long,
 )
+from .stored import NoSync, rows
 
 
 def entry_files(store: Store, key: dict[str, str]) -> dict[str, bytes]:

@@ -16,7 +16,8 @@ from metaprobe.data.store_format import join
 from metaprobe.data.store_prune import prune
 from metaprobe.data.store_verify import verify
 
-from .faults import FULL, KILL, TORN, Fault, Faulty, Killed, NoSync, rows, same
+from .faults import FULL, KILL, TORN, Fault, Faulty, Killed
+from .stored import NoSync, rows, same
 
 
 class AnyOrder(RuleBasedStateMachine):

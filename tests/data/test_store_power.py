@@ -13,7 +13,8 @@ from metaprobe.data.store import Store
 from metaprobe.data.store_files import Files
 from metaprobe.data.store_verify import verify
 
-from .faults import BLOCKS, LONG, NEW, OLD, TRUTH, NoSync, held, rows, write_long
+from .faults import BLOCKS, LONG, NEW, OLD, TRUTH, held, write_long
+from .stored import NoSync, rows
 
 
 def test_durable_means_file_then_name_then_folder_in_this_order(tmp_path: Path) -> None:
