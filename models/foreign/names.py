@@ -93,7 +93,7 @@ def belong_together(
         return False
     for conv, i in zip(convolutions, at, strict=True):
         for norm, j in zip(norms, norms_at, strict=True):
-            if _same_numbers(conv.name, norm.name):
+            if _same_numbers(conv, norm):
                 if i != j:
                     return False
             elif _parent(conv.name) == _parent(norm.name) and _counted(conv) and _counted(norm):
@@ -103,7 +103,11 @@ def belong_together(
     return True
 
 
-def _same_numbers(one: str, other: str) -> bool:
+def _same_numbers(conv: Layer, norm: Layer) -> bool:
+    """Whether equal numbers put both in one place: not those of two lists, whose steps may differ."""
+    one, other = conv.name, norm.name
+    if _counted(conv) and _counted(norm) and _parent(one) != _parent(other):
+        return False
     return (
         bool(numbers(one)) and numbers(one) == numbers(other) and one.count(".") == other.count(".")
     )

@@ -55,6 +55,13 @@ def partly(layers: Structure, ask: Ask, where: str) -> Fit | None:
                     code="ambiguous-architecture",
                 ) from None
             continue
+        if layers.by_numbers and any(fit.convolutions[0] is None for fit in ways):
+            raise CheckpointError(
+                f"{where!r} lacks the first convolution of {family}, and its order contradicts the "
+                "numbers in its names, so nothing says at which end it begins; save it again in "
+                "the order of its layers",
+                code="ambiguous-architecture",
+            )
         if not ask.name and any(map(_lost_blocks, ways)):
             gone.append(family)
             ways = [fit for fit in ways if not _lost_blocks(fit)]

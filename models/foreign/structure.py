@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -72,7 +73,8 @@ def structure(tensors: Mapping[str, Tensor], *, ordered: bool) -> Structure:
         tensors: By name.
         ordered: Whether the order of the names may be that of the layers: it is in what
             `torch.save` wrote of a network, and not in a safetensors file, nor in a dictionary
-            that was sorted. Numbers that run backwards show that it is not.
+            that was sorted. Numbers that run backwards show that it is not, and so do names
+            in the order of the alphabet: no module lists its bias before its weight.
 
     Raises:
         CheckpointError: If neither the file nor the names say in which order layers come.
@@ -87,14 +89,16 @@ def structure(tensors: Mapping[str, Tensor], *, ordered: bool) -> Structure:
         norms, again = _once(norms, convolutions, twins)
         twins += again
     linears, more = _without_twins(kinds["linear"])
-    kept = ordered and _numbers_ascend(convolutions) and _numbers_ascend(norms)
+    names = list(tensors)
+    contradicted = ordered and not (_numbers_ascend(convolutions) and _numbers_ascend(norms))
+    kept = ordered and not contradicted and (len(names) == 1 or names != sorted(names))
     return Structure(
         convolutions=_in_order(convolutions, kept),
         norms=_in_order(norms, kept),
         linears=tuple(linears),
         rest=tuple(kinds["rest"]),
         twins=(*twins, *more),
-        by_numbers=ordered and not kept,
+        by_numbers=contradicted,
     )
 
 
@@ -197,10 +201,16 @@ def _in_order(layers: Sequence[Layer], kept: bool) -> tuple[Layer, ...]:
     """As in the file where its order is kept, else by the numbers in the names."""
     if kept:
         return tuple(layers)
-    frames = {_frame(layer.name.split(".")[0]) for layer in layers}
-    if len(layers) > 1 and all("#" not in frame for frame in frames) and len(frames) > 2:
+    parts = [layer.name.split(".") for layer in layers]
+    shared = sum(1 for _ in takewhile(lambda at: len(set(at)) == 1, zip(*parts, strict=False)))
+    wordy = [
+        layer.name
+        for layer, own in zip(layers, parts, strict=True)
+        if "#" not in _frame(".".join(own[shared:]))
+    ]
+    if len(wordy) > 1:
         raise CheckpointError(
-            f"layers {layers[0].name!r}, {layers[1].name!r}, … have no numbers in their names, and "
+            f"layers {wordy[0]!r}, {wordy[1]!r}, … have no numbers in their names, and "
             "the file's order is not theirs; give the file that torch.save wrote of the network",
             code="layer-order",
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from metaprobe.data.errors import CheckpointError
@@ -97,3 +98,30 @@ def test_numbers_that_are_believed_against_the_file_are_said_to_be(tmp_path: Pat
     assert kept is not None
     assert any("another order than their numbers" in said for said in report.assumed)
     assert not any("another order" in said for said in kept.assumed)
+
+
+def worded(prefix: str) -> dict[str, Tensor]:
+    """`Flat`, its layers called in words whose alphabet is not their order."""
+    words = dict(zip(("0", "4", "8", "12"), ("first", "middle", "last", "output"), strict=True))
+    norms = {str(int(number) + 1): word for number, word in words.items()}
+    found = {}
+    for name, tensor in of.seeded(Flat).state_dict().items():
+        number, leaf = name.split(".")
+        part = f"{words[number]}.conv" if number in words else f"{norms[number]}.norm"
+        found[f"{prefix}{part}.{leaf}"] = tensor
+    return found
+
+
+@pytest.mark.parametrize("prefix", ["", "net.", "mynet.", "a.b.", "model2.net."])
+def test_layers_called_in_words_load_in_the_order_of_the_file_or_not_at_all(
+    tmp_path: Path, prefix: str
+) -> None:
+    state, arch = worded(prefix), "conv4:strided=false"
+    flat = loaded(dict(of.seeded(Flat).state_dict()), tmp_path / "flat.pt", arch)
+    kept = loaded(state, tmp_path / "kept.pt", arch)
+    torch.testing.assert_close(embedded(kept), embedded(flat), rtol=0, atol=0)
+    save_file(state, tmp_path / "words.safetensors")
+    with pytest.raises(CheckpointError, match="no numbers in their names"):
+        load_encoder(tmp_path / "words.safetensors", arch=arch)
+    with pytest.raises(CheckpointError, match="no numbers in their names"):
+        loaded(reordered(state, "sorted"), tmp_path / "sorted.pt", arch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,40 @@ def test_one_of_our_own_files_that_lacks_a_tensor_is_loaded_on_request(tmp_path:
     report = load_encoder(path, allow_partial=True).load_report
     assert report is not None
     assert (report.missing, report.missing_bytes) == (("block2.conv.weight",), 4 * 9216)
+
+
+STYLES = {
+    "in pairs": ("conv{0}", "bn{0}", 1),
+    "a list of each": ("convs.{0}", "norms.{0}", 1),
+    "norms in steps of their own": ("c.{0}", "n.{1}", 0),
+    "backwards": ("conv{2}", "bn{2}", 1),
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_no_loss_of_a_layer_or_two_puts_another_in_its_place(tmp_path: Path, style: str) -> None:
+    conv, norm, first = STYLES[style]
+    flat = list(of.seeded(Flat).state_dict().items())
+    state = {}
+    for name, tensor in flat:
+        number, leaf = name.split(".")
+        at, kind = divmod(int(number), 4)
+        frame = norm if kind else conv
+        state[f"{frame.format(at + first, 2 * at, 4 - at)}.{leaf}"] = tensor
+    layers = list(dict.fromkeys(n.rpartition(".")[0] for n in state))
+    truth = dict(zip(state, (f"{int(n.split('.')[0]) // 4 + 1}" for n, _ in flat), strict=True))
+    loaded = 0
+    for lost in combinations(layers, 1 if style == "in pairs" else 2):
+        left = {n: t for n, t in state.items() if n.rpartition(".")[0] not in lost}
+        torch.save(left, tmp_path / "left.pt")
+        try:
+            part = load_encoder(
+                tmp_path / "left.pt", arch="conv4:channels=1,strided=false", allow_partial=True
+            )
+        except CheckpointError:
+            continue
+        loaded += 1
+        assert part.load_report is not None
+        for place, name in part.load_report.names.items():
+            assert f"block{truth[name]}." in place, (lost, name, place)
+    assert loaded or style == "backwards"  # what is always refused is never wrong
