@@ -6,7 +6,7 @@ import re
 from collections.abc import Hashable, Sequence
 from fractions import Fraction
 
-from .structure import Layer
+from .structure import Layer, frame
 
 Spot = tuple[int, ...]
 
@@ -26,11 +26,6 @@ def regular(layers: Sequence[Layer], spots: Sequence[Spot]) -> bool:
     for layer, spot in zip(layers, spots, strict=True):
         groups.setdefault(frame(layer.name), []).append((numbers(layer.name), spot))
     return all(_alike(name, rows) for name, rows in groups.items())
-
-
-def frame(name: str) -> str:
-    """A name with a sign in the place of each number."""
-    return re.sub(r"\d+", "#", name)
 
 
 def numbers(name: str) -> Spot:

@@ -165,10 +165,10 @@ def _once(
     They may be alike where nothing was trained, so it is the place that tells. It is taken
     without its numbers, for a twin may have been lost.
     """
-    beside = {_frame(_parent(name)) for name in twins}
-    if beside & {_frame(_parent(layer.name)) for layer in convolutions}:
+    beside = {frame(_parent(name)) for name in twins}
+    if beside & {frame(_parent(layer.name)) for layer in convolutions}:
         beside = set()
-    again = [n.name for n in norms if _frame(_parent(n.name)) in beside]
+    again = [n.name for n in norms if frame(_parent(n.name)) in beside]
     return [n for n in norms if n.name not in again], again
 
 
@@ -186,14 +186,15 @@ def _numbers_ascend(layers: Sequence[Layer]) -> bool:
     """Whether layers whose names differ in numbers alone come in the order of these."""
     last: dict[str, str] = {}
     for layer in layers:
-        before = last.get(frame := _frame(layer.name))
+        before = last.get(kind := frame(layer.name))
         if before is not None and natural(before) > natural(layer.name):
             return False
-        last[frame] = layer.name
+        last[kind] = layer.name
     return True
 
 
-def _frame(name: str) -> str:
+def frame(name: str) -> str:
+    """A name with a sign in the place of each number."""
     return re.sub(r"\d+", "#", name)
 
 
@@ -206,7 +207,7 @@ def _in_order(layers: Sequence[Layer], kept: bool) -> tuple[Layer, ...]:
     wordy = [
         layer.name
         for layer, own in zip(layers, parts, strict=True)
-        if "#" not in _frame(".".join(own[shared:]))
+        if "#" not in frame(".".join(own[shared:]))
     ]
     if len(wordy) > 1:
         raise CheckpointError(

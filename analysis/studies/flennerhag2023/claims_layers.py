@@ -18,8 +18,12 @@ The rules of both claims were fixed before any of these encoders was trained:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 from numpy.typing import ArrayLike
 
+from ...verdicts import METHOD_SEEDS
 from ..study import Claim, Settings
 from .figures import draw_layer_rates
 from .layer_rates import rates_table, seeds_table, trained_pairs
@@ -59,6 +63,8 @@ def layer_rates(settings: Settings) -> Section:
 def judge_learners(accuracy: ArrayLike, curve: ArrayLike, *, note: str = "") -> tuple[Claim, Claim]:
     """The two claims from one difference a seed, BMG minus LSLR in points.
 
+    Fewer than five seeds leave both NOT SHOWN.
+
     Args:
         accuracy: ``(S,)`` differences of query accuracy after adaptation.
         curve: ``(S,)`` differences of mean validation accuracy over training.
@@ -89,7 +95,7 @@ def _better(name: str, statement: str, label: str, draws: ArrayLike, note: str) 
     check = between(label, draws, low=LEAST)
     if check.interval is not None and check.interval[1] < 0:
         note = f"The whole interval lies below 0: the plain meta-gradient did better. {note}"
-    return claim(
+    found = claim(
         name,
         statement,
         [check],
@@ -97,3 +103,7 @@ def _better(name: str, statement: str, label: str, draws: ArrayLike, note: str) 
         published="not in the paper: ours",
         note=note.strip(),
     )
+    if np.size(draws) < METHOD_SEEDS:
+        few = f"Fewer than {METHOD_SEEDS} pairs show nothing of the two learners."
+        return replace(found, verdict="NOT SHOWN", note=f"{few} {found.note}".strip())
+    return found

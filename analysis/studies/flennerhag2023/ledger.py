@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from ...statistics import t_interval
 from ..study import Claim, Verdict
 
 Status = Literal["read", "digitised", "secondary", "derived", "not obtainable"]
@@ -123,9 +124,8 @@ def between(
 
 def mean_interval(draws: ArrayLike, level: float = 0.95) -> Interval:
     """Student's t interval of a mean over independent draws (R,)."""
-    values = np.asarray(draws, dtype=np.float64)
-    half = float(stats.t.ppf((1 + level) / 2, values.size - 1) * stats.sem(values))
-    return float(values.mean()) - half, float(values.mean()) + half
+    found = t_interval(draws, level)
+    return found.low, found.high
 
 
 def share_interval(hits: int, draws: int, level: float = 0.95) -> Interval:

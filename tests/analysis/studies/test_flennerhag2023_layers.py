@@ -52,6 +52,14 @@ def test_an_advantage_counts_from_a_point_on(differences: list[float], verdict: 
     assert ("the plain meta-gradient did better" in better.note) is (max(differences) < 0)
 
 
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_a_few_seeds_decide_nothing(seeds: int) -> None:
+    accuracy = [5.0, 5.1, 4.9, 5.0][:seeds]
+    for found in judge_learners(accuracy, [-d for d in accuracy]):
+        assert found.verdict == "NOT SHOWN"
+        assert "Fewer than 5 pairs" in found.note
+
+
 def test_the_two_recipes_differ_in_the_learner_alone() -> None:
     plain, ahead = (read_recipe(ROOM / f"{learner}.toml", seed=2) for learner in LEARNERS)
     assert plain.model_dump(exclude={"learner", "bootstrap"}) == ahead.model_dump(
