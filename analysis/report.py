@@ -189,8 +189,8 @@ def _command(audit: Audit) -> str:
     ]
     words += [data.split, "--way", e.way, "--shot", e.shot, "--query", e.query, "--episodes", e.n]
     words += ["--steps", rule.steps, "--gallery", gallery, "--norm", rule.norm, "--seed", e.seed]
-    if audit.off_data is not None and audit.off_data != data:
-        words += ["--off-data", f"{audit.off_data.name}/{audit.off_data.split}"]
+    if (other := audit.other_data) is not None:
+        words += ["--off-data", f"{other.name}/{other.split}"]
     if rule.head is not None:
         words += ["--head", rule.head]
     probe = audit.probe

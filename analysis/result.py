@@ -121,6 +121,11 @@ class Audit(Value):
         """One row per quantity: checkpoint, quantity, value, ci_low, ci_high, n, verdict."""
         return as_set(self).table()
 
+    @property
+    def other_data(self) -> Data | None:
+        """Where T′ comes from, if not from the data of T."""
+        return None if self.off_data == self.data else self.off_data
+
     def plot(self, kind: FigureKind = "effects") -> Figure:
         """A figure: ``phases``, ``effects``, ``episodes`` or ``rates``."""
         return as_set(self).plot(kind)

@@ -114,8 +114,10 @@ def _title(audits: AuditSet, width: int) -> Text:
     first = audits.audits[0]
     e, data = first.episodes, first.data
     text = Text("What adaptation did to the features", style="bold")
+    other = first.other_data
+    far = "" if other is None else f"; T′ from {other.name}/{other.split}"
     how = (
-        f"{data.name}/{data.split}, {e.n:,} paired episodes, {e.way}-way {e.shot}-shot,"
+        f"{data.name}/{data.split}{far}, {e.n:,} paired episodes, {e.way}-way {e.shot}-shot,"
         f" {e.query} queries a class, {first.gallery} gallery; brackets are 95 % intervals"
     )
     return text.append("\n" + _fill(how, width), style="not bold dim")

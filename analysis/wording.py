@@ -6,7 +6,7 @@ print it. Verdict rule: how-to-choose.md, two one-sided tests within ±SESOI.
 
 from __future__ import annotations
 
-from .audit_parts import Effect, Effects, Reading
+from .audit_parts import Effect, Reading
 from .number_words import (
     join,
     magnitude,
@@ -60,7 +60,7 @@ MEANINGS = {
 def conclusion(audit: Audit) -> str:
     """Plain sentences: what adaptation did on the task, off it, the difference between the two,
     and what another gallery changes in that."""
-    parts = [_both(audit.effects, audit.sesoi), _interaction(audit)]
+    parts = [_both(audit), _interaction(audit)]
     if audit.other_gallery is not None:
         parts.extend(_changed(audit, audit.other_gallery))
     return " ".join(parts)
@@ -161,32 +161,37 @@ def quantity_name(quantity: str) -> str:
     return known.get(quantity.removeprefix("effects."), quantity)
 
 
-def _both(effects: Effects, sesoi: float) -> str:
+def _others(audit: Audit) -> str:
+    """What off-task is here."""
+    other = audit.other_data
+    return "other tasks" if other is None else f"tasks from {other.name}"
+
+
+def _both(audit: Audit) -> str:
     """The on-task and the off-task limb in one sentence."""
-    on, off = effects.on, effects.off
+    on, off, sesoi, others = audit.effects.on, audit.effects.off, audit.sesoi, _others(audit)
     if on.verdict == off.verdict == "UNRESOLVED":
         return (
             "These episodes do not settle what adapting to a task does to the features: measured"
-            f" {_bare(on)} on that task{_aside(on)}, and {_bare(off)} on other tasks{_aside(off)}."
+            f" {_bare(on)} on that task{_aside(on)}, and {_bare(off)} on {others}{_aside(off)}."
         )
     if on.verdict == off.verdict == "NO MATERIAL CHANGE":
         return (
-            "Adapting to a task left the features unchanged, on that task and on others,"
+            "Adapting to a task left the features unchanged, on that task and on"
+            f" {'others' if audit.other_data is None else others},"
             f" within ±{plain_points(sesoi)} points."
         )
     if on.verdict == "UNRESOLVED":
-        limb = _limb(off, "the features of other tasks", sesoi)
+        limb = _limb(off, f"the features of {others}", sesoi)
         return (
             f"Adapting to a task {limb}; what it does on that task itself is unresolved"
             f" ({_open(on)})."
         )
     limb = _limb(on, "the features on that task", sesoi)
     if off.verdict == "UNRESOLVED":
-        return (
-            f"Adapting to a task {limb}; what it does to other tasks is unresolved ({_open(off)})."
-        )
+        return f"Adapting to a task {limb}; what it does to {others} is unresolved ({_open(off)})."
     link = "but" if _direction(on) * _direction(off) < 0 else "and"
-    return f"Adapting to a task {limb} {link} {_limb(off, 'those of other tasks', sesoi)}."
+    return f"Adapting to a task {limb} {link} {_limb(off, f'those of {others}', sesoi)}."
 
 
 def _limb(effect: Effect, features: str, sesoi: float) -> str:
@@ -212,7 +217,7 @@ def _interaction(audit: Audit) -> str:
         case "RAISED" | "LOWERED" | "TRACE+" | "TRACE−":
             only = "only " if effect.verdict.startswith("TRACE") else ""
             return (
-                f"The change on other tasks was {only}{magnitude(effect.value)} points {side}"
+                f"The change on {_others(audit)} was {only}{magnitude(effect.value)} points {side}"
                 f" than on the task itself ({_unsigned(effect)})."
             )
         case "NO MATERIAL CHANGE":

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from metaprobe.analysis.audit import AuditSettings, audit, audit_each, reading, reread, save_audit
+from metaprobe.analysis.report import report_html
 from metaprobe.analysis.result import Audit, AuditSet
+from metaprobe.analysis.terminal import show
+from metaprobe.analysis.wording import conclusion
 from metaprobe.data.errors import MetaprobeError
 from metaprobe.data.store import Store
 from metaprobe.models.encoder import Encoder, load_encoder
@@ -126,6 +131,21 @@ def test_the_record_says_what_was_probed_and_where_from(encoder: Encoder) -> Non
     assert found.off_data.name == "digits"
     assert found.bits is not None
     assert not set(np.ravel(found.bits.classes_on)) & set(np.ravel(found.bits.classes_off))
+
+
+def test_where_another_dataset_is_used_it_is_named_wherever_one_reads(encoder: Encoder) -> None:
+    asked = replace(SMALL, data="glyphs", split="test")
+    far, near = audit(encoder, asked, off_data="digits"), audit(encoder, asked)
+    shown = Console(record=True, width=200, file=StringIO())
+    for found, named in ((far, True), (near, False)):
+        assert isinstance(found, Audit)
+        assert ("tasks from digits" in conclusion(found)) is named
+        page = report_html(found)
+        assert ("· T′ from digits, " in page) is named
+        assert ("<dt>Data of T′</dt><dd>digits, " in page) is named
+        show(found, console=shown)
+        assert ("; T′ from digits/" in shown.export_text()) is named
+        assert (found.other_data is None) is not named
 
 
 def test_rates_for_another_way_are_refused(encoder: Encoder) -> None:
