@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError, model_validator
 
-from ..data.errors import DataError
+from ..data.errors import DataError, MetaprobeError
 from .audit_parts import (
     ROUNDING,
     Bits,
@@ -127,7 +127,7 @@ class Audit(Value):
         return None if self.off_data == self.data else self.off_data
 
     def plot(self, kind: FigureKind = "effects") -> Figure:
-        """A figure: ``phases``, ``effects``, ``episodes`` or ``rates``."""
+        """A figure; see :meth:`AuditSet.plot`."""
         return as_set(self).plot(kind)
 
     def _repr_html_(self) -> str:
@@ -193,9 +193,17 @@ class AuditSet(Value):
         return pd.DataFrame(rows, columns=columns).astype({"n": "Int64"})
 
     def plot(self, kind: FigureKind = "effects") -> Figure:
-        """A figure over all checkpoints: ``phases``, ``effects``, ``episodes`` or ``rates``."""
+        """A figure over all checkpoints: ``phases``, ``effects``, ``episodes`` or ``rates``.
+
+        Raises:
+            MetaprobeError: If there is no such figure.
+        """
         from .figures import FIGURES
 
+        if kind not in FIGURES:
+            raise MetaprobeError(
+                f"there is no figure {kind!r}; choose from {', '.join(FIGURES)}", code="figure"
+            )
         return FIGURES[kind](self)
 
     def _repr_html_(self) -> str:

@@ -87,7 +87,9 @@ def strip(
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"the encoder does not take images of shape {shape}: {said}", code="image-shape"
+            f"the encoder does not take images of shape {shape}: {said}; if theirs is another "
+            "size, say it as image=N with --arch",
+            code="image-shape",
         ) from error
     if not isinstance(out, Tensor) or out.ndim != 2:
         gives = tuple(out.shape) if isinstance(out, Tensor) else f"a {type(out).__name__}"

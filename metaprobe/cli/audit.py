@@ -72,7 +72,7 @@ def audit(
     section: Annotated[
         list[str] | None,
         typer.Option(
-            help="Add a section: layers, steps, distance, interventions, parts, directions, "
+            help="Add a section: layers, steps, map, distance, interventions, parts, directions, "
             "wandering or reliability."
         ),
     ] = None,

@@ -8,11 +8,13 @@ from a library: all values come from the file.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -207,8 +209,25 @@ def version_of(name: str) -> str:
 
 def code_of(factory: str) -> str:
     """Hash of the file a factory stands in: other code is another network."""
-    place = getattr(import_module(factory.partition(":")[0]), "__file__", None)
+    place = getattr(_own_module(factory), "__file__", None)
     return sha256(Path(place).read_bytes()).hexdigest() if place else "not in a file"
+
+
+def _own_module(factory: str) -> ModuleType:
+    """The module of the user's own ``module:factory``, looked for in the current folder too."""
+    name = factory.partition(":")[0]
+    here = str(Path.cwd())
+    sys.path.append(here)
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        hint = f"; say {name.removesuffix('.py')}:… without .py" if name.endswith(".py") else ""
+        raise CheckpointError(
+            f"no module {error.name!r} is installed or lies in {here!r}, the current folder{hint}",
+            code="no-module",
+        ) from error
+    finally:
+        sys.path.remove(here)
 
 
 @contextmanager
@@ -284,8 +303,15 @@ def _torchvision(architecture: Mapping[str, Any]) -> nn.Module:
 
 
 def _factory(architecture: Mapping[str, Any]) -> nn.Module:
-    module, _, member = architecture["model"].partition(":")
-    network = getattr(import_module(module), member)()
+    _, _, member = architecture["model"].partition(":")
+    module = _own_module(architecture["model"])
+    if not hasattr(module, member):
+        raise CheckpointError(
+            f"module {module.__name__!r} has no {member!r}; name a class or function that gives "
+            "the network",
+            code="no-module",
+        )
+    network = getattr(module, member)()
     if not isinstance(network, nn.Module):
         raise CheckpointError(
             f"{architecture['model']!r} gave a {type(network).__name__}, not a torch.nn.Module",

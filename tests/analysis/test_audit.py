@@ -133,6 +133,12 @@ def test_the_record_says_what_was_probed_and_where_from(encoder: Encoder) -> Non
     assert not set(np.ravel(found.bits.classes_on)) & set(np.ravel(found.bits.classes_off))
 
 
+def test_a_figure_that_does_not_exist_is_answered_with_those_that_do(encoder: Encoder) -> None:
+    found = audit(encoder, SMALL)
+    with pytest.raises(MetaprobeError, match="'phase'; choose from phases, effects, episodes"):
+        found.plot("phase")  # type: ignore[arg-type]
+
+
 def test_where_another_dataset_is_used_it_is_named_wherever_one_reads(encoder: Encoder) -> None:
     asked = replace(SMALL, data="glyphs", split="test")
     far, near = audit(encoder, asked, off_data="digits"), audit(encoder, asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +211,21 @@ def test_a_class_of_ones_own_is_audited_where_its_code_is_trusted(
     found = json.loads(done.out)
     assert found["checkpoint"]["head"] == "fc: linear, 32 to 9"
     assert "body.0:avg" in found["layers"]
+
+
+def test_a_class_beside_the_user_is_found_and_one_that_is_not_is_named(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "besidenets.py").write_text(OWN)
+    before = list(sys.path)
+    torch.save({"fc.weight": torch.ones(9, 32)}, tmp_path / "net.pt")
+    for arch, words in (
+        ("besidenets:Network,image=28", "body.0.weight"),  # found, and wanting more tensors
+        ("besidenets:Missing", "has no 'Missing'"),
+        ("besidenets.py:Network", "besidenets:… without .py"),
+        ("nosuchnets:Network", "no module 'nosuchnets'"),
+    ):
+        done = command("audit", "net.pt", "--arch", arch, "--trust-code", *QUICK)
+        assert done.status == 2
+        assert words in " ".join(done.err.split())
+    assert sys.path == before

@@ -178,6 +178,7 @@ def test_a_head_of_another_width_is_refused() -> None:
 def test_images_the_network_does_not_take_are_refused(shape: tuple[int, int, int]) -> None:
     found = refusal(ARCHITECTURE, tensors_of(ARCHITECTURE), shape=shape)
     assert found.startswith("image-shape: the encoder does not take images of shape")
+    assert "image=N with --arch" in found
 
 
 def test_stripping_draws_nothing_from_the_global_generator() -> None:
