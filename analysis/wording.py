@@ -81,6 +81,9 @@ def cautions(audit: Audit) -> list[str]:
             " change mixes better features with fitted ones."
         )
     notes.extend(_partly_random(audit))
+    assumed = audit.checkpoint.load_report.get("assumed")
+    if isinstance(assumed, list):
+        notes.extend(f"Assumed: {said}." for said in assumed)
     floor = audit.floors.untrained
     if floor is not None and audit.cells.init_on.value <= floor.ci_high:
         notes.append(

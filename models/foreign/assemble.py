@@ -74,6 +74,11 @@ def assemble(
         if layer is not head and layer.name not in twins and layer.full(leaf) not in known
     )
     side = ask.image or (chosen.side, chosen.side)
+    if ask.image is None and (head is None or architecture["pooled"]):
+        assumed.append(
+            f"the image side leaves no trace; {side[0]}, usual in the literature, is taken (another: "
+            "image=N with --arch)"
+        )
     channels = architecture["channels"]
     colour = channels == 3 and bool(architecture.get("wide_stem"))
     normalisation = statistics(None, ask, channels, assumed, colour=colour)
@@ -101,8 +106,6 @@ def _assumed(
     if head is None and "pooled" not in fixed:
         how = "averaged over space" if architecture["pooled"] else "flattened"
         out.append(f"the file has no head, so the last map is {how}, as is usual")
-    if ask.image is None and (head is None or architecture["pooled"]):
-        out.append("the image side leaves no trace; the usual one of the literature is taken")
     return out
 
 

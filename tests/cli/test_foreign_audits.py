@@ -229,3 +229,16 @@ def test_a_class_beside_the_user_is_found_and_one_that_is_not_is_named(
         assert done.status == 2
         assert words in " ".join(done.err.split())
     assert sys.path == before
+
+
+def test_what_is_assumed_of_a_file_is_said_by_the_audit_too(
+    command: Command, tmp_path: Path
+) -> None:
+    state = of.seeded(of.LibFewShot).state_dict()
+    headless = {name: tensor for name, tensor in state.items() if name.startswith("layer")}
+    torch.save(headless, tmp_path / "net.pt")
+    words = [w for w in QUICK if w != "--json"]
+    plain = " ".join(command("audit", "net.pt", "--arch", "conv4", *words).out.split())
+    assert "Note: Assumed: the image side leaves no trace; 84, usual in the literature" in plain
+    said = " ".join(command("audit", "net.pt", "--arch", "conv4:image=28", *words).out.split())
+    assert "the image side" not in said
