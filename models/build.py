@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from ..data.errors import CheckpointError
 from .backbones import BACKBONES, build_backbone
-from .foreign.hub import BUILDERS, foreign_body
+from .foreign.headless import foreign_body
+from .foreign.hub import BUILDERS
 
 
 class Normalise:

@@ -15,7 +15,7 @@ from ..data.errors import CheckpointError
 from .backbones import BACKBONES
 from .build import build_body
 from .checkpoint import Checkpoint, digest, find_checkpoint, read_checkpoint
-from .foreign.hub import affordable
+from .foreign.afford import affordable
 from .forward import Params
 from .load_body import LoadReport
 from .norms import NormMode

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from ..data.errors import CheckpointError
-from .foreign.hub import BUILDERS, HEADS, construct, giver
+from .foreign.headless import HEADS, giver
+from .foreign.hub import BUILDERS, construct
 from .load_body import LoadReport, load_body
 from .norms import default_norm, with_norm
 
@@ -178,7 +179,7 @@ def _head_input(
         whole = nn.Sequential(plain, classifier)
     with torch.no_grad():
         whole(sample)
-    return caught[0]
+    return caught[0].flatten(1)
 
 
 def _refuse(report: StripReport, left_in: str, last: str) -> None:

@@ -4,7 +4,8 @@
     The built-in one of this name; settings that no tensor shows follow a colon:
     ``conv4:strided=true,image=84,normalise=imagenet``.
 ``timm/NAME``, ``torchvision/NAME``
-    The library's network of this name.
+    The library's network of this name; what timm needs to know to make it follows a colon:
+    ``timm/vit_tiny_patch16_224:img_size=64,global_pool=avg``.
 ``transformers:pool=avg``
     A transformers folder, read otherwise than its class says.
 ``package.module:factory``
@@ -77,7 +78,8 @@ def parse(text: str | None) -> Ask:
     name, _, said = text.partition(":")
     library, _, member = name.partition("/")
     if library in LIBRARIES and re.fullmatch(r"[\w.\-]+", member):
-        return Ask(library, member, _settings(said, COMMON, text))
+        allowed = None if library == "timm" else COMMON  # timm refuses what it does not take
+        return Ask(library, member, _settings(said, allowed, text))
     if name == "transformers":
         return Ask(name, name, _settings(said, COMMON, text))
     if name in BACKBONES:
@@ -89,14 +91,16 @@ def parse(text: str | None) -> Ask:
     )
 
 
-def _settings(text: str, allowed: tuple[str, ...], whole: str) -> dict[str, Any]:
+def _settings(text: str, allowed: tuple[str, ...] | None, whole: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
-        if not equals or key not in allowed:
+        known = key.isidentifier() if allowed is None else key in allowed
+        if not equals or not known:
             raise CheckpointError(
                 f"{part!r} in {whole!r} is no setting; allowed are "
-                f"{', '.join(f'{a}=…' for a in allowed)}",
+                f"{', '.join(f'{a}=…' for a in allowed or COMMON)}"
+                f"{', and what timm takes' if allowed is None else ''}",
                 code="arch",
             )
         try:

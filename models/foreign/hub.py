@@ -1,9 +1,8 @@
 """Networks that other libraries build: transformers, timm, torchvision, and the user's own.
 
-A library builds the whole network, head and all; the body is that network with
-its head replaced by nothing, so it gives out what the head would receive. Its
-layers keep the library's names. Nothing is downloaded and no weight is taken
-from a library: all values come from the file.
+A library builds the whole network, head and all, and its layers keep the
+library's names. Nothing is downloaded and no weight is taken from a library: all
+values come from the file.
 """
 
 from __future__ import annotations
@@ -17,20 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
 from ...data.errors import CheckpointError
 from .config import offline, plain_config
-
-TIMES, SMALL = 4, 1_000_000
-"""How many times a file's values a network may have, where it has more than ``SMALL``."""
-
-Builder = Callable[[Mapping[str, Any]], nn.Module]
-
-HEADS = ("classifier", "fc", "head", "heads", "logits", "last_linear", "linear")
-"""Names that a layer at the end of a network has when it is a classifier."""
 
 
 def construct(architecture: Mapping[str, Any]) -> nn.Module:
@@ -55,134 +44,6 @@ def construct(architecture: Mapping[str, Any]) -> nn.Module:
             f"{architecture['name']} cannot build {architecture['model']!r}: {said}",
             code="cannot-build",
         ) from error
-
-
-def affordable(
-    architecture: Mapping[str, Any], held: int, build: Builder = construct, *, said_by: str
-) -> None:
-    """Refuse a network far larger than its file, before any of it takes memory.
-
-    Args:
-        architecture: As for `build`.
-        held: Values in the file.
-        build: What makes the network.
-        said_by: Who asks for the network, for the error.
-
-    Raises:
-        CheckpointError: If the network has over `TIMES` as many values, and over `SMALL`; or if
-            it cannot be built.
-    """
-    wanted = _count(architecture, build)
-    if wanted > max(TIMES * held, SMALL):
-        raise CheckpointError(
-            f"{said_by} means a network of {wanted:,} values and the file holds {held:,}; the file "
-            "is not of that network",
-            code="shape",
-        )
-
-
-def _count(architecture: Mapping[str, Any], build: Builder) -> int:
-    """Values in a network, from its shapes alone."""
-    try:
-        with torch.device("meta"):
-            return _values(build(architecture))
-    except CheckpointError:  # some compute with small tensors on the way: let these be real
-        with _WeightsOnMeta():
-            return _values(build(architecture))
-
-
-def _values(network: nn.Module) -> int:
-    return sum(t.numel() for t in network.state_dict().values())
-
-
-class _WeightsOnMeta(TorchFunctionMode):
-    """Makes tensors without values where memory would be taken for weights."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        words = dict(kwargs or {})
-        if func is torch.empty and words.get("device") is None:
-            words["device"] = "meta"
-        return func(*args, **words)
-
-
-def foreign_body(architecture: Mapping[str, Any]) -> nn.Module:
-    """The network without its head: images `(N, C, H, W)` to `(N, D)`."""
-    network = construct(architecture)
-    if architecture.get("head"):
-        replace_layer(network, architecture["head"], nn.Identity())
-    pooler = getattr(network, "pooler", None)
-    weighs = isinstance(pooler, nn.Module) and next(pooler.parameters(), None) is not None
-    if architecture["pool"] in ("cls", "avg") and weighs:
-        network.register_module("pooler", None)  # trained for another task, and no part of the path
-    network.register_forward_hook(Reading(architecture["pool"]))
-    return network
-
-
-class Reading:
-    """How a network's output becomes `(N, D)`, as a hook.
-
-    Args:
-        pool: ``head`` for what the head receives, ``cls`` for the first token, ``avg`` for the
-            mean over tokens or places, ``pooler`` for the library's own, ``flatten``.
-    """
-
-    def __init__(self, pool: str) -> None:
-        self.pool = pool
-
-    def __call__(self, network: nn.Module, args: Any, output: Any) -> Tensor:
-        if isinstance(output, Tensor):
-            rows = output
-        elif self.pool == "head":
-            rows = output.logits
-        elif self.pool == "pooler":
-            rows = output.pooler_output
-        else:
-            rows = output.last_hidden_state
-        if self.pool == "cls":
-            return rows[:, 0]
-        if self.pool == "avg" and rows.ndim > 2:
-            return rows.mean(dim=1) if rows.ndim == 3 else rows.mean(dim=(2, 3))
-        return rows.flatten(1)
-
-
-def replace_layer(network: nn.Module, name: str, layer: nn.Module) -> None:
-    """Put another layer in the place of a named one."""
-    parent, _, leaf = name.rpartition(".")
-    setattr(network.get_submodule(parent), leaf, layer)
-
-
-def last_linear(network: nn.Module) -> str:
-    """The name of the last linear layer; empty where there is none."""
-    found = [name for name, layer in network.named_modules() if type(layer) is nn.Linear]
-    return found[-1] if found else ""
-
-
-def giver(network: nn.Module, sample: Tensor) -> str:
-    """The linear layer whose output is the network's output; empty where there is none."""
-    outputs: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        return lambda layer, args, out: outputs.__setitem__(name, out)
-
-    hooks = [
-        layer.register_forward_hook(keep(name))
-        for name, layer in network.named_modules()
-        if type(layer) is nn.Linear
-    ]
-    try:
-        with torch.no_grad():
-            out = network(sample)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not isinstance(out, Tensor):
-        out = getattr(out, "logits", None)
-    for name, seen in reversed(outputs.items()):
-        if out is not None and seen.shape == out.shape and torch.equal(seen, out):
-            return name
-    return ""
 
 
 def library(name: str) -> Any:
@@ -291,6 +152,7 @@ def _timm(architecture: Mapping[str, Any]) -> nn.Module:
         pretrained=False,
         num_classes=architecture["outputs"] or None,
         in_chans=architecture["channels"],
+        **architecture.get("args", {}),
     )
     return network
 

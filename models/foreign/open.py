@@ -10,21 +10,16 @@ from torch import Tensor, nn
 
 from ...data.errors import CheckpointError
 from ..reading.raw import RawCheckpoint
+from .afford import affordable
 from .ask import Ask
 from .config import plain_config, timm_name
 from .found import Found
 from .guess import guess
-from .hub import (
-    affordable,
-    code_of,
-    construct,
-    last_linear,
-    quiet_transformers,
-    transformers_config,
-    version_of,
-)
+from .headless import last_linear
+from .hub import code_of, construct, quiet_transformers, transformers_config, version_of
 from .images import image_shape, statistics, timm_images
 from .structure import COUNTER
+from .timm_config import classifier, other_pooling, timm_args, timm_words
 
 NO_CODE = (
     "this runs code of yours, {name!r}; allow it with --trust-code, and only for code that you "
@@ -167,14 +162,23 @@ def _library(
             else {"version": version_of(ask.kind)}
         ),
         "outputs": outputs,
-        "channels": _channels(tensors),
+        "channels": 3,
         "head": "",
         "pool": ask.settings.get("pool", "flatten"),
     }
+    args = timm_args(config, ask) if ask.kind == "timm" else {}
+    if args:
+        architecture["args"] = args
     if ask.kind != "factory":  # the user's own code takes what it takes
         said_by = "config.json" if config else f"{ask.kind}/{ask.name}"
         affordable(architecture, _held(tensors), said_by=said_by)
     network = construct(architecture)
+    pooling = other_pooling(config, network, args)
+    if pooling:
+        architecture["args"] = args = args | {"global_pool": pooling}
+    architecture["channels"] = _channels(network, tensors)
+    if pooling or architecture["channels"] != 3:
+        network = construct(architecture)
     wanted = network.state_dict()
     if not set(wanted) & set(tensors) and ask.kind == "factory":
         raise CheckpointError(
@@ -182,9 +186,7 @@ def _library(
             f"{next(iter(tensors), 'none')!r}, the network {next(iter(wanted), 'none')!r}",
             code="missing-tensors",
         )
-    cfg = getattr(network, "pretrained_cfg", None) or {}
-    named = cfg.get("classifier") if isinstance(cfg, dict) else None
-    head = named if isinstance(named, str) else last_linear(network)
+    head = classifier(network, ask.name) or last_linear(network)
     if head and f"{head}.weight" in tensors and tensors[f"{head}.weight"].ndim == 2:
         architecture["head"] = head
     elif head and ask.kind != "factory":
@@ -194,6 +196,8 @@ def _library(
         architecture["outputs"] = 0  # what the code builds is what it builds
     evidence = [f"the caller says {ask.kind}/{ask.name}" if not config else
                 f"config.json says timm's {ask.name!r}"]  # fmt: skip
+    if args:
+        evidence.append("made with " + ", ".join(f"{k}={v}" for k, v in args.items()))
     if architecture["head"]:
         evidence.append(f"its classifier is {architecture['head']!r}")
     width = getattr(network, "head_hidden_size", None)
@@ -201,8 +205,7 @@ def _library(
         evidence.append(f"timm says that its head takes {width} values")
         architecture["expects"] = width
     assumed: list[str] = []
-    own = config.get("pretrained_cfg")
-    words = own if isinstance(own, dict) else cfg if isinstance(cfg, dict) else {}
+    words = timm_words(config, network, args)
     shape, normalisation = timm_images(words, architecture["channels"], ask, assumed)
     return _split({**architecture, **normalisation}, tensors, tensors, shape, evidence, assumed)
 
@@ -222,10 +225,14 @@ def _outputs(tensors: Mapping[str, Tensor]) -> int:
     return int(rows[-1]) if rows else 0
 
 
-def _channels(tensors: Mapping[str, Tensor]) -> int:
-    """Channels of an image: the inputs of the first convolution."""
-    first = next((t for t in tensors.values() if t.ndim == 4), None)
-    return int(first.shape[1]) if first is not None else 3
+def _channels(network: nn.Module, tensors: Mapping[str, Tensor]) -> int:
+    """Channels of an image: what the network's first convolution takes in the file.
+
+    The network says which is the first; a file may have its tensors in any order.
+    """
+    layers = (n for n, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
+    first = tensors.get(f"{next(layers, '')}.weight")
+    return int(first.shape[1]) if first is not None and first.ndim == 4 else 3
 
 
 def _split(
@@ -241,8 +248,8 @@ def _split(
     start = f"{name}."
     head = {n.removeprefix(start): t for n, t in own.items() if name and n.startswith(start)}
     body = {n: t for n, t in own.items() if not (name and n.startswith(start))}
-    if "weight" not in head:
-        head = {}
+    if "weight" not in head or head["weight"].ndim != 2:
+        head = {}  # a convolution in the place of a linear layer is none that a rule starts from
     elif "bias" not in head:
         head["bias"] = head["weight"].new_zeros(head["weight"].shape[0])
     wanted = set(construct(architecture).state_dict())

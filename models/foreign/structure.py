@@ -145,12 +145,14 @@ def _kind(layer: Layer) -> str:
 
 
 def _without_twins(layers: Sequence[Layer]) -> tuple[list[Layer], list[str]]:
-    """Layers whose weights are not another's, and the names of those whose are."""
+    """Layers whose weights are not another's, and the names of those whose are.
+
+    Names that differ in numbers alone are of layers in different places, however alike.
+    """
     kept: list[Layer] = []
     twins: list[str] = []
     for layer in layers:
-        same = [k for k in kept if k.shape == layer.shape and _equal(k, layer)]
-        if same:
+        if any(frame(k.name) != frame(layer.name) and _equal(k, layer) for k in kept):
             twins.append(layer.name)
         else:
             kept.append(layer)

@@ -6,6 +6,7 @@ their own. Nothing is downloaded: every network has the random weights its libra
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,106 @@ def test_an_encoder_of_timm_is_audited_end_to_end(tmp_path: Path) -> None:
     assert isinstance(found, Audit)
     assert found.checkpoint.architecture.startswith("timm(model=resnet10t")
     assert "channel repeated" in found.preprocessing
+
+
+def saved_by_timm(network: Any, folder: Path, **words: Any) -> Path:
+    """A folder as timm writes one for others; ``words`` change its config afterwards."""
+    timm.models.save_for_hf(network, folder, safe_serialization=True)
+    place = folder / "config.json"
+    config = json.loads(place.read_text())
+    place.write_text(json.dumps({k: v for k, v in (config | words).items() if v is not None}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "made_with"),
+    [
+        ("resnet10t", {"global_pool": "max"}),
+        ("resnet10t", {"global_pool": "catavgmax"}),
+        ("resnet10t", {"act_layer": "silu", "in_chans": 1}),
+        ("vit_tiny_patch16_224", {"img_size": 64, "global_pool": "avg", "reg_tokens": 4}),
+        ("dpn48b", {}),
+        ("convnext_atto", {}),
+    ],
+)
+def test_a_folder_of_timm_is_built_as_it_was_made(
+    name: str, made_with: dict[str, Any], tmp_path: Path
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = timm.create_model(name, num_classes=7, **made_with).eval()
+        folder = saved_by_timm(network, tmp_path)
+    encoder = load_encoder(folder)
+    cfg = json.loads((folder / "config.json").read_text())["pretrained_cfg"]
+    assert list(encoder.shape) == cfg["input_size"]
+    sample = torch.rand(2, *encoder.shape)
+    x = normalised(sample, cfg)
+    with torch.no_grad():
+        expected = network.forward_head(network.forward_features(x), pre_logits=True)
+        torch.testing.assert_close(encoder.body(sample), expected.flatten(1), rtol=1e-4, atol=1e-5)
+
+
+def test_a_folder_of_timm_is_audited(tmp_path: Path) -> None:
+    network = warmed(timm.create_model("resnet10t", num_classes=7, global_pool="max"))
+    encoder = load_encoder(saved_by_timm(network, tmp_path), arch=None)
+    found = audit(encoder, data="digits", episodes=3, query=2, steps=1, resize=True)
+    assert isinstance(found, Audit)
+    assert found.checkpoint.load_report["coverage"] == 1
+    assert "global_pool" in found.checkpoint.architecture
+
+
+def test_how_an_older_folder_of_timm_pools_is_read_beside_its_arguments(tmp_path: Path) -> None:
+    network = warmed(timm.create_model("resnet10t", num_classes=7, global_pool="max"))
+    folder = saved_by_timm(network, tmp_path, model_args=None)
+    encoder = load_encoder(folder)
+    sample = torch.rand(2, 3, 64, 64)
+    x = normalised(sample, network.pretrained_cfg)
+    with torch.no_grad():
+        expected = network.forward_head(network.forward_features(x), pre_logits=True)
+        torch.testing.assert_close(encoder.body(sample), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ({"checkpoint_path": "/tmp/other.pth"}, "weights that lie elsewhere"),
+        ({"features_only": True}, "not an embedding"),
+        ({"img_size": 10**9}, "at most 65536"),
+        ({"no_such_word": 1}, "cannot build"),
+        ([1], "names and values are needed"),
+    ],
+)
+def test_what_a_folder_of_timm_may_not_ask_for_is_refused(
+    args: Any, sentence: str, tmp_path: Path
+) -> None:
+    network = timm.create_model("resnet10t", num_classes=7)
+    folder = saved_by_timm(network, tmp_path, model_args=args)
+    with pytest.raises(CheckpointError, match=sentence):
+        load_encoder(folder)
+
+
+def test_where_timms_weights_came_from_is_not_followed(tmp_path: Path) -> None:
+    network = timm.create_model("resnet10t", num_classes=7)
+    args = {"pretrained": True, "pretrained_cfg": {"file": "/no/such/file"}}
+    encoder = load_encoder(saved_by_timm(network, tmp_path, model_args=args))
+    assert "args" not in encoder.architecture
+
+
+def test_a_caller_says_how_a_bare_file_of_timm_was_made(tmp_path: Path) -> None:
+    made = {"img_size": 64, "global_pool": "avg"}
+    network = timm.create_model("vit_tiny_patch16_224", num_classes=7, **made).eval()
+    torch.save(network.state_dict(), tmp_path / "vit.pth")
+    arch = "timm/vit_tiny_patch16_224:img_size=64,global_pool=avg"
+    encoder = load_encoder(tmp_path / "vit.pth", arch=arch)
+    assert encoder.shape == (3, 64, 64)
+    assert encoder.load_report is not None
+    assert "made with img_size=64, global_pool=avg" in encoder.load_report.evidence
+    with pytest.raises(CheckpointError, match=r"cannot build .*imge"):
+        load_encoder(tmp_path / "vit.pth", arch="timm/vit_tiny_patch16_224:imge=64")
+
+
+def test_a_network_with_two_classifiers_is_refused_by_their_names(tmp_path: Path) -> None:
+    network = timm.create_model("deit_tiny_distilled_patch16_224", num_classes=7)
+    torch.save(network.state_dict(), tmp_path / "deit.pth")
+    with pytest.raises(CheckpointError, match="2 classifiers \\('head', 'head_dist'\\)"):
+        load_encoder(tmp_path / "deit.pth", arch="timm/deit_tiny_distilled_patch16_224")

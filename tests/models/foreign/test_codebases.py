@@ -158,6 +158,19 @@ def test_a_missing_tensor_is_refused_unless_allowed_and_then_marked(tmp_path: Pa
     assert 0.99 < report.coverage < 1
 
 
+def test_layers_of_equal_values_are_layers_and_not_one_saved_twice(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = of.Torchmeta()
+    with torch.no_grad():
+        for name, tensor in network.named_parameters():
+            if ".conv." in name and "layer1" not in name:
+                tensor.fill_(0.01)
+    encoder = load_encoder(saved(network, tmp_path / "net.pt"))
+    assert encoder.load_report is not None
+    assert encoder.load_report.coverage == 1
+    same_features(encoder, network)
+
+
 def test_half_precision_is_widened_and_wrappers_prefixes_are_shown(tmp_path: Path) -> None:
     network = of.seeded(of.LibFewShot)
     state = {f"module.{n}": t.half() if t.is_floating_point() else t
