@@ -18,6 +18,7 @@ from typing import Literal, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data.errors import CheckpointError
 
@@ -43,7 +44,7 @@ class BatchNorm(nn.Module):
     eps: float
 
     def __init__(
-        self, layer: nn.BatchNorm2d | BatchNorm, mode: NormMode, support_rows: int = 0
+        self, layer: _BatchNorm | BatchNorm, mode: NormMode, support_rows: int = 0
     ) -> None:
         super().__init__()
         self.weight, self.bias = layer.weight, layer.bias
@@ -60,16 +61,20 @@ class BatchNorm(nn.Module):
             return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
         # written out: statistics handed to F.batch_norm would carry no gradient
         support = x[: self.support_rows]
-        centre = support.mean(dim=(0, 2, 3), keepdim=True)
-        spread = support.var(dim=(0, 2, 3), keepdim=True, correction=0)
+        over = (0, *range(2, x.ndim))
+        centre = support.mean(dim=over, keepdim=True)
+        spread = support.var(dim=over, keepdim=True, correction=0)
         y = (x - centre) * torch.rsqrt(spread + self.eps)
         if self.weight is None or self.bias is None:
             return y
-        return y * self.weight[:, None, None] + self.bias[:, None, None]
+        shape = (-1, *(1,) * (x.ndim - 2))
+        return y * self.weight.view(shape) + self.bias.view(shape)
 
 
 def with_norm(body: nn.Module, mode: NormMode, *, support_rows: int = 0) -> nn.Module:
-    """A copy of a network whose every BatchNorm2d takes its statistics from `mode`.
+    """A copy of a network whose every batch normalisation takes its statistics from `mode`.
+
+    A layer that stands in several places of the network still does so in the copy.
 
     Raises:
         CheckpointError: If the mode is unknown, ``running`` is asked of a network that
@@ -86,8 +91,9 @@ def with_norm(body: nn.Module, mode: NormMode, *, support_rows: int = 0) -> nn.M
             code="no-support",
         )
     twin = copy.deepcopy(body)
-    for name, layer in list(twin.named_modules()):
-        if not isinstance(layer, nn.BatchNorm2d | BatchNorm):
+    made: dict[nn.Module, BatchNorm] = {}
+    for name, layer in list(twin.named_modules(remove_duplicate=False)):
+        if not isinstance(layer, _BatchNorm | BatchNorm):
             continue
         if not isinstance(layer, BatchNorm) and not _plain(layer):
             if mode == "running" and layer.running_mean is not None:
@@ -103,7 +109,9 @@ def with_norm(body: nn.Module, mode: NormMode, *, support_rows: int = 0) -> nn.M
                 code="no-running-statistics",
             )
         parent, _, leaf = name.rpartition(".")
-        setattr(twin.get_submodule(parent), leaf, BatchNorm(layer, mode, support_rows))
+        if layer not in made:
+            made[layer] = BatchNorm(layer, mode, support_rows)
+        setattr(twin.get_submodule(parent), leaf, made[layer])
     return twin
 
 
@@ -113,13 +121,14 @@ def default_norm(body: nn.Module) -> NormMode:
     Supervised training stores them to be used, one image at a time; a network that stores none
     can only have been tested with those of a batch.
     """
-    layers = [m for m in body.modules() if isinstance(m, nn.BatchNorm2d)]
+    layers = [m for m in body.modules() if isinstance(m, _BatchNorm)]
     return "running" if all(m.running_mean is not None for m in layers) else "batch"
 
 
-def _plain(layer: nn.BatchNorm2d) -> bool:
+def _plain(layer: _BatchNorm) -> bool:
     """Whether this is torch's own normalisation, with no activation or the like inside."""
-    return type(layer).forward is nn.BatchNorm2d.forward
+    own = (_BatchNorm.forward, nn.SyncBatchNorm.forward)  # both are one computation on one device
+    return type(layer).forward in own
 
 
 def calibrate(body: nn.Module, batches: list[Tensor]) -> nn.Module:
@@ -133,7 +142,7 @@ def calibrate(body: nn.Module, batches: list[Tensor]) -> nn.Module:
     """
     twin = copy.deepcopy(body).train()
     for layer in twin.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, _BatchNorm):
             layer.reset_running_stats()
             layer.momentum = None  # a plain average over the batches
     with torch.no_grad():

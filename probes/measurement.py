@@ -29,7 +29,7 @@ from .other_tasks import other_tasks
 BLOCK = 20
 """Episodes an entry of the store."""
 
-CODE = 1
+CODE = 2
 """Raised whenever the same key would give other numbers."""
 
 Moment = Literal["init", "adapted"]

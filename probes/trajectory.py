@@ -27,7 +27,7 @@ from .cells import ProbeSettings, classify
 from .kept import Arrays, kept
 from .measurement import Measurement
 
-CODE = 1
+CODE = 2
 """Raised whenever the same key would give other numbers."""
 
 

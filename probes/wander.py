@@ -25,7 +25,7 @@ from .kept import Arrays, kept
 from .measurement import Measurement
 from .other_tasks import other_tasks, places
 
-CODE = 2
+CODE = 3
 """Raised whenever the same key would give other numbers."""
 
 

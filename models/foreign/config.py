@@ -15,7 +15,10 @@ from typing import Any
 
 from ...data.errors import CheckpointError
 
-DROPPED = ("auto_map", "attn_implementation", "experts_implementation", "custom_pipelines")
+DROPPED = (
+    "auto_map", "attn_implementation", "experts_implementation", "custom_pipelines",
+    "dtype", "torch_dtype",  # how the file keeps its weights, not how they are computed with
+)  # fmt: skip
 REFUSED = {
     "backbone": "a network inside the network, which its library may fetch",
     "backbone_config": "a network inside the network, which its library may fetch",
@@ -29,7 +32,7 @@ DEEPEST = 20
 
 
 def plain_config(settings: Mapping[str, Any], *, depth: int = 0) -> dict[str, Any]:
-    """The words of a config without those that choose code, at any depth.
+    """The words of a config without those that choose code or precision, at any depth.
 
     Args:
         settings: The words of a ``config.json``, or of a config object.

@@ -23,7 +23,7 @@ from .config import offline, plain_config
 
 
 def construct(architecture: Mapping[str, Any]) -> nn.Module:
-    """The whole network with random weights, its head included.
+    """The whole network with random float32 weights, its head included.
 
     Args:
         architecture: ``name`` (``transformers``, ``timm``, ``torchvision`` or ``factory``),
@@ -35,7 +35,7 @@ def construct(architecture: Mapping[str, Any]) -> nn.Module:
     build = BUILDERS[architecture["name"]]
     try:
         with offline():
-            return build(architecture)
+            return build(architecture).float()
     except CheckpointError:
         raise
     except Exception as error:  # whatever a library or the user's code raises

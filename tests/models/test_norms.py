@@ -101,6 +101,52 @@ def test_a_mode_that_cannot_be_is_refused(mode: NormMode, code: str) -> None:
     assert refused.value.code == code
 
 
+class TwoNames(nn.Module):
+    """A norm that is registered twice and used under its second name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(2)
+        self.trunk = nn.Sequential(nn.Conv2d(2, 2, 3), self.norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.trunk(x)
+        return out.flatten(1)
+
+
+def flat() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(32, 5), nn.BatchNorm1d(5), nn.Tanh())
+
+
+def tokens() -> nn.Module:
+    return nn.Sequential(nn.Flatten(2), nn.Conv1d(2, 5, 1), nn.BatchNorm1d(5), nn.Flatten())
+
+
+@pytest.mark.parametrize("build", [TwoNames, flat, tokens])
+def test_a_norm_of_vectors_or_of_two_names_follows_the_mode_too(
+    build: Callable[[], nn.Module],
+) -> None:
+    """In training mode torch itself uses the batch's statistics, in evaluation the stored ones."""
+    body = build().double()
+    x, query = noise(6, 2, 4, 4, seed=7), noise(5, 2, 4, 4, seed=8)
+    for parameter in body.parameters():
+        parameter.data = torch.rand_like(parameter) + 0.2
+    body.train()
+    body(noise(9, 2, 4, 4, seed=9))  # statistics of its own
+    stored = {n: b.clone() for n, b in body.named_buffers()}
+    batch, running, supported = (
+        with_norm(body.eval(), mode, support_rows=6) for mode in ("batch", "running", "support")
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(running(x), body(x), rtol=0, atol=1e-12)
+        torch.testing.assert_close(supported(torch.cat([x, query]))[:6], batch(x))
+        both = supported(torch.cat([x, query]))[6:]
+        torch.testing.assert_close(both[:1], supported(torch.cat([x, query[:1]]))[6:])
+        assert all(torch.equal(b, stored[n]) for n, b in body.named_buffers())
+        torch.testing.assert_close(batch(x), body.train()(x), rtol=0, atol=1e-12)
+    assert not torch.allclose(batch(x), running(x))
+
+
 def keeping(into: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
     """A hook that keeps what a layer receives."""
     return lambda module, args: into.append(args[0])

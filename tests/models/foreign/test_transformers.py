@@ -98,6 +98,25 @@ def test_shards_give_the_same_encoder_as_one_file(tmp_path: Path) -> None:
     assert one.weights_digest == many.weights_digest
 
 
+@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_computed_with_in_float32(
+    kind: str, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    model = made(kind, tmp_path / "wide").to(dtype)
+    model.save_pretrained(tmp_path / "other")
+    assert str(dtype).removeprefix("torch.") in (tmp_path / "other" / "config.json").read_text()
+    encoder = load_encoder(tmp_path / "other", arch=arch_of(kind))
+    assert {p.dtype for p in encoder.params.values()} == {torch.float32}
+    assert encoder.load_report is not None
+    assert encoder.load_report.cast == sum(t.dtype == dtype for t in model.state_dict().values())
+    whole = model.float()
+    with torch.no_grad():
+        out = whole(sample())
+        expected = out.last_hidden_state[:, 0] if kind in ("vit", "dinov2") else out.pooler_output
+        torch.testing.assert_close(encoder.body(sample()), expected.flatten(1), rtol=0, atol=1e-5)
+
+
 def test_pooling_can_be_asked_for(tmp_path: Path) -> None:
     model = made("vit", tmp_path / "vit")
     encoder = load_encoder(tmp_path / "vit", arch="transformers:pool=avg")
