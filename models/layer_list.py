@@ -26,7 +26,7 @@ class LayerOutput:
     Args:
         name: As `named_modules` has it, which is what ``--layer`` takes.
         kind: Its class.
-        shape: What it gives for one image: `(C, H, W)`, `(T, D)` or `(D,)`.
+        shape: What it gives for one image: `(C, H, W)`, `(H, W, C)`, `(T, D)` or `(D,)`.
         pools: The poolings that take this.
     """
 

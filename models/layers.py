@@ -20,7 +20,7 @@ from torch.func import functional_call
 
 from ..data.errors import CheckpointError
 from .forward import Params, Way, body_only, groupable, widen
-from .norms import NormMode
+from .norms import BatchNorm, NormMode
 
 Pool = Literal["avg", "flatten", "cls", "none"]
 EMBEDDING = "embedding"
@@ -40,7 +40,8 @@ class Tap:
 
     Args:
         layer: A name of `named_modules`, or ``"embedding"`` for the body's output.
-        pool: ``"avg"`` averages a map `(C, H, W)` over space or tokens `(T, D)` over tokens,
+        pool: ``"avg"`` averages a map `(C, H, W)`, or `(H, W, C)` (see `channels_last`), over
+            space or tokens `(T, D)` over tokens,
             ``"flatten"`` keeps everything, ``"cls"`` takes the first token, ``"none"`` is for
             layers that give one vector already.
 
@@ -141,6 +142,7 @@ class _Listening:
     def __init__(self, body: nn.Module, taps: Sequence[Tap], episodes: int | None) -> None:
         self.body = copy.deepcopy(body) if episodes is None else widen(body, episodes)
         self.episodes = 1 if episodes is None else episodes
+        self.grouped, self.square = episodes is not None, False
         self.found: dict[str, Tensor] = {}
         for tap in taps:
             module = self.body if tap.layer == EMBEDDING else self.body.get_submodule(tap.layer)
@@ -154,13 +156,36 @@ class _Listening:
                 f"layer {tap.layer!r} gives a {type(out).__name__}, not a tensor; choose another",
                 code="no-tensor",
             )
+        if not self.grouped and channels_last(module, out, square=self.square):
+            out = out.movedim(-1, 1)
         apart = out.reshape(len(out), self.episodes, -1, *out.shape[2:]).transpose(0, 1)
         self.found[tap.name] = _pooled(apart, tap)
 
     def __call__(self, params: Params, images: Tensor) -> dict[str, Tensor]:
-        self.found = {}
+        self.found, self.square = {}, images.shape[-1] == images.shape[-2]
         functional_call(self.body, params, (images,))
         return self.found
+
+
+def channels_last(module: nn.Module, out: Tensor, *, square: bool) -> bool:
+    """Whether a map `(N, H, W, C)` has its channels last, as between the linear layers of ConvNeXt.
+
+    Linear layers and norms over the last axis say so themselves; of others the shape tells, where
+    images are square and so are maps.
+
+    Args:
+        module: What gave the map.
+        out: The map.
+        square: Whether the images are.
+    """
+    if out.ndim != 4 or isinstance(module, nn.Conv2d | BatchNorm):
+        return False
+    if isinstance(module, nn.Linear):
+        return True
+    if isinstance(module, nn.LayerNorm):
+        first = getattr(module, "data_format", "") == "channels_first"
+        return not first and tuple(module.normalized_shape) == tuple(out.shape[-1:])
+    return square and out.shape[1] == out.shape[2] != out.shape[3]
 
 
 def _pooled(x: Tensor, tap: Tap) -> Tensor:

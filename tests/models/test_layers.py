@@ -95,6 +95,44 @@ def test_tokens_are_averaged_or_their_first_is_taken() -> None:
     torch.testing.assert_close(found["inner:avg"], x.mean(dim=(3, 4)))
 
 
+class ChannelsLast(nn.Module):
+    """As ConvNeXt: linear layers on maps whose channels are moved last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 6, 3, padding=1), nn.LayerNorm(6)
+        self.linear, self.act, self.back = nn.Linear(6, 5), nn.GELU(), nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x).permute(0, 2, 3, 1)
+        y = self.act(self.linear(self.norm(y)))
+        out: Tensor = self.back(y.permute(0, 3, 1, 2))
+        return out.mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize("side", [5, 6, 8])
+def test_maps_with_channels_last_are_averaged_over_space(side: int) -> None:
+    body = ChannelsLast()
+    images = torch.rand(2, 3, 1, side, side, generator=torch.Generator().manual_seed(3))
+    names = ("conv", "norm", "linear", "act", "back")
+    params = stack({f"body.{n}": p.detach() for n, p in body.named_parameters()}, 2)
+    found = layer_features(body, [Tap(n) for n in names])(params, images)
+    x = images.flatten(0, 1)
+    with torch.no_grad():
+        conv = body.conv(x)
+        norm = body.norm(conv.permute(0, 2, 3, 1))
+        linear = body.linear(norm)
+        act = body.act(linear)
+    expected = {
+        "conv": conv.mean((2, 3)), "norm": norm.mean((1, 2)), "linear": linear.mean((1, 2)),
+        "act": act.mean((1, 2)), "back": act.mean((1, 2)),
+    }  # fmt: skip
+    for name in names:
+        if side == 5 and name == "act":
+            continue  # five of everything: no shape tells
+        torch.testing.assert_close(found[f"{name}:avg"].flatten(0, 1), expected[name])
+
+
 def test_an_unknown_layer_names_those_near_it() -> None:
     with pytest.raises(
         UnknownLayer, match=r"near it are.*block2.*the layers are block1, block1\.conv"
