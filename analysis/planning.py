@@ -152,6 +152,9 @@ def plan(encoder: Encoder, asked: AuditSettings, drawn: Drawn) -> Measurement:
             f"have {asked.way}; choose --way {len(learned)}",
             code="rates-way",
         )
+    head = asked.head or default_head(encoder.head, asked.way, moves=rule.moves("head.weight"))
+    if head == "stored":
+        rule = replace(rule, frozen=tuple(sorted({*rule.frozen, *encoder.lacking})))
     if not rule.movable(
         dict.fromkeys([*encoder.params, "head.weight", "head.bias"], torch.empty(0))
     ):
@@ -169,7 +172,7 @@ def plan(encoder: Encoder, asked: AuditSettings, drawn: Drawn) -> Measurement:
         episodes=drawn.episodes,
         rule=rule,
         norm=asked.norm or encoder.norm,
-        head=asked.head or default_head(encoder.head, asked.way, moves=rule.moves("head.weight")),
+        head=head,
         device=pick_device(asked.device),
         preprocessing=drawn.preprocessing,
     )

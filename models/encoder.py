@@ -46,6 +46,8 @@ class Encoder:
         strip_report: The checks that the head is gone.
         still: Parameters that no rule moves: frozen by their network, or off the path from
             image to embedding.
+        lacking: Parameters of the head that the file's own head does not have: a bias, which is
+            zero here and stays so where the stored head is adapted.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Encoder:
     load_report: LoadReport | None = None
     strip_report: StripReport | None = None
     still: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
 
     @cached_property
     def weights_digest(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +76,7 @@ def load_foreign(
         load_report=_reported(load, found, raw, cast),
         strip_report=report,
         still=still,
+        lacking=("head.bias",) if head and "head.bias" not in _names(found, head) else (),
     )
 
 
@@ -112,20 +113,28 @@ def _learned(
     """Learned rates by our names, and the rule they make."""
     if rates is None:
         return {}, RULE
-    names = {name: found.names[_theirs(name)] for name in params if _theirs(name) in found.names}
+    names = _names(found, params)
     ours = {theirs: name for name, theirs in names.items()}
     order: tuple[str, ...] = ()
     if not raw.format.startswith("safetensors"):
         order = tuple(ours[n] for n in network if n in ours)
     learned = named_rates(rates, names, params, order, raw.path)
     steps = RULE.steps
-    if rates.rule == "lslr-steps":  # its code makes one more than it uses
-        steps = max(1, min(len(r) for r in learned.values()) - 1)
+    if rates.rule == "lslr-steps":
+        steps = min(len(r) for r in learned.values())
     return learned, Rule(rates.rule, lr=RULE.lr, steps=steps)
 
 
-def _theirs(name: str) -> str:
-    return name.removeprefix("body.")
+def _names(found: Found, params: Iterable[str]) -> dict[str, str]:
+    """The file's names of our parameters, where it has them."""
+    whole = f"{found.head_name}.weight" in found.names  # a library's network keeps its own names
+
+    def theirs(name: str) -> str:
+        if whole and name.startswith("head."):
+            return f"{found.head_name}.{name.removeprefix('head.')}"
+        return name.removeprefix("body.")
+
+    return {name: found.names[theirs(name)] for name in params if theirs(name) in found.names}
 
 
 def _still(body: nn.Module, found: Found) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ learn2learn's Meta-SGD
     ``lrs.0``, ``lrs.1``, …: one tensor a parameter, in the order of `parameters()`.
 MAML++
     ``inner_loop_optimizer.names_learning_rates_dict.layer_dict-conv0-conv-weight``: one vector
-    a parameter, a rate for each step (and one more that its code never reads).
+    a parameter, a rate for each step (and one more, which its code never reads and never trains:
+    it is left aside).
 pytorch-maml with a learned step size
     ``step_size.NAME``: one number a parameter.
 
@@ -123,6 +124,6 @@ def named_rates(
                 code="rates",
             )
     if found.rule == "lslr-steps":
-        return {n: r.float() for n, r in rates.items()}
+        return {n: r.float().flatten()[: max(1, r.numel() - 1)] for n, r in rates.items()}
     shape = (lambda n: params[n].shape) if found.rule == "meta-sgd" else (lambda n: ())
     return {n: r.float().reshape(shape(n)) for n, r in rates.items()}
