@@ -7,10 +7,12 @@ Nothing here runs a network.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from ..data.datasets import BUILT_IN, open_dataset
 from ..data.episodes import EpisodeList, draw_episodes
@@ -23,7 +25,7 @@ from ..models.heads import HeadStart, default_head
 from ..models.layer_list import check_taps
 from ..models.layers import parse_tap
 from ..models.norms import NormMode
-from ..models.rules import Rule, parse_rule
+from ..models.rules import PARTS, Rule, parse_rule
 from ..probes.cells import ProbeSettings
 from ..probes.measurement import Measurement
 from .measured import HEADLINE, Progress
@@ -139,10 +141,12 @@ def plan(encoder: Encoder, asked: AuditSettings, drawn: Drawn) -> Measurement:
 
     Raises:
         CheckpointError: If its learned rates are for a head of another width, no parameter
-            would move, or it has no such layer as is to be read.
+            would move, an expression names one by one of two names, or it has no such layer as is
+            to be read.
     """
     check_taps(encoder.body, [parse_tap(text) for text in asked.layers], encoder.shape)
     rule = _rule(encoder, asked)
+    _refuse_two_meanings(encoder, rule)
     if asked.rule is not None:
         encoder = replace(encoder, rates={})
     learned = encoder.rates.get("head.weight")
@@ -186,6 +190,39 @@ def _rule(encoder: Encoder, asked: AuditSettings) -> Rule:
     if asked.steps is not None:
         own = replace(own, steps=asked.steps)
     return own if asked.adapts is None else replace(own, adapts=asked.adapts)
+
+
+def _refuse_two_meanings(encoder: Encoder, rule: Rule) -> None:
+    """An expression must name the same parameters by the names here and by the file's.
+
+    A parameter may have a further name in the file, or a second one in its network where it is
+    shared; an expression that hits one of them alone could be meant either way.
+
+    Raises:
+        CheckpointError: Naming a parameter, by both.
+    """
+    if rule.adapts in PARTS:
+        return
+    report = encoder.load_report
+    further = [
+        (f"body.{n}" if f"body.{n}" in encoder.params else n, theirs)
+        for n, theirs in (report.names if report else {}).items()
+    ]
+    meant = any(re.search(rule.adapts, theirs) for _, theirs in further)
+    first: dict[Tensor, str] = {}
+    shared = [
+        (first.setdefault(parameter, f"body.{name}"), f"body.{name}")
+        for name, parameter in encoder.body.named_parameters(remove_duplicate=False)
+    ]
+    for name, other in [*(further if meant else []), *(s for s in shared if s[0] != s[1])]:
+        here, there = (re.search(rule.adapts, n) is not None for n in (name, other))
+        if here != there and (there or (name, other) not in shared):
+            raise CheckpointError(
+                f"{rule.adapts!r} names a parameter by one of its two names, {name!r} here and "
+                f"{other!r} {'in the file' if (name, other) in further else 'too, being shared'}; "
+                "choose an expression that hits both names or neither",
+                code="two-names",
+            )
 
 
 def untrained(measurement: Measurement) -> Measurement:

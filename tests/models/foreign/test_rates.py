@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,72 @@ def test_rates_of_other_shapes_are_refused(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "metasgd.pt")
     with pytest.raises(CheckpointError, match=r"has shape \(3,\)"):
         load_encoder(tmp_path / "metasgd.pt")
+
+
+class Tied(nn.Module):
+    """Two layers with one weight, a low-rank side path, a frozen layer and dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.one, self.two = nn.Conv2d(1, 6, 7, 7), nn.Linear(96, 96), nn.Linear(96, 96)
+        self.two.weight = self.one.weight
+        self.frozen = nn.Linear(96, 96).requires_grad_(False)
+        self.lora_A = nn.Parameter(torch.randn(2, 96) * 0.1)
+        self.lora_B = nn.Parameter(torch.randn(96, 2) * 0.1)
+        self.drop, self.scores = nn.Dropout(0.5), nn.Linear(96, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.one(self.first(x).flatten(1)))
+        x = torch.tanh(self.two(x) + x @ self.lora_A.T @ self.lora_B.T)
+        out: Tensor = self.scores(self.drop(torch.tanh(self.frozen(x))))
+        return out
+
+
+@pytest.mark.parametrize("adapts", ["all", "body", "head", "lora_A|lora_B", r"one\.", "weight"])
+def test_what_an_expression_names_moves_as_torchs_own_optimiser_moves_it(
+    tmp_path: Path, adapts: str
+) -> None:
+    network = of.seeded(Tied)
+    torch.save(network.state_dict(), tmp_path / "tied.pt")
+    arch = f"{__name__}:Tied,image=28"
+    encoder = load_encoder(tmp_path / "tied.pt", arch=arch, trust_code=True)
+    settings = AuditSettings(episodes=2, query=2, rule="sgd:lr=0.1,steps=3", adapts=adapts)
+    rule = plan(encoder, settings, draw(settings, encoder.shape)).rule
+    found = ours(replace(encoder, rule=rule), 3)
+
+    def name_here(name: str) -> str:
+        return f"head.{name.removeprefix('scores.')}" if "scores" in name else f"body.{name}"
+
+    named = {n: p for n, p in network.named_parameters() if p.requires_grad}
+    moving = {n: p for n, p in named.items() if rule.moves(name_here(n))}
+    before = {n: p.detach().clone() for n, p in network.named_parameters()}
+    optimiser = torch.optim.SGD(moving.values(), lr=0.1)
+    images, labels = support(encoder.shape)
+    for _ in range(3):
+        optimiser.zero_grad()
+        F.cross_entropy(network(images), labels).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    for name, parameter in network.named_parameters():
+        here = found[name_here(name) if "scores" in name else name]
+        torch.testing.assert_close(here, parameter.detach(), rtol=0, atol=1e-6)
+        assert (not torch.equal(parameter, before[name])) is (name in moving)
+    assert moving
+
+
+def test_an_expression_that_hits_one_of_two_names_is_refused(tmp_path: Path) -> None:
+    torch.save(of.seeded(Tied).state_dict(), tmp_path / "tied.pt")
+    torch.save(of.seeded(of.L2LCNN4).state_dict(), tmp_path / "l2l.pt")
+    tied = load_encoder(tmp_path / "tied.pt", arch=f"{__name__}:Tied,image=28", trust_code=True)
+    learner = load_encoder(tmp_path / "l2l.pt")
+    for encoder, adapts, said in (
+        (tied, r"two\.", "'body.two.weight' too, being shared"),
+        (learner, r"features\.3", "'features.3.conv.weight' in the file"),
+        (learner, r"block1|features\.3", "'features.0.conv.weight' in the file"),
+    ):
+        settings = AuditSettings(episodes=2, query=2, adapts=adapts, resize=True)
+        with pytest.raises(CheckpointError, match=re.escape(said)) as refused:
+            plan(encoder, settings, draw(settings, encoder.shape))
+        assert refused.value.code == "two-names"
+    for encoder, adapts in ((tied, r"one\."), (learner, r"block4|features\.3"), (learner, "conv")):
+        settings = AuditSettings(episodes=2, query=2, adapts=adapts, resize=True)
+        plan(encoder, settings, draw(settings, encoder.shape))
