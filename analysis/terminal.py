@@ -230,7 +230,8 @@ def _gate(gate: Gate, several: bool, width: int) -> Text:
 
 
 def _paragraph(lead: str, text: str, width: int, style: str = "", end: str = "") -> Text:
-    paragraph = Text(_fill(lead + text, width) + end)
+    lines = "\n".join(map(printable, (lead + text).split("\n")))
+    paragraph = Text(_fill(lines, width) + end)
     paragraph.stylize(style, 0, len(lead))
     return paragraph
 

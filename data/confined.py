@@ -45,6 +45,7 @@ def ask_child(
     receive: Callable[[Answer, IO[bytes]], Read],
     *,
     refusal: type[MetaprobeError],
+    seconds: int | None = None,
 ) -> Read:
     """Let a child work on a file.
 
@@ -55,11 +56,13 @@ def ask_child(
         receive: Reads the raw bytes behind the answer's JSON. It checks sizes before it takes
             memory, and raises ValueError where they do not fit.
         refusal: The error's class.
+        seconds: Processor time; None for what a file of its size may take.
 
     Raises:
         MetaprobeError: If the child refuses the file, or does not answer.
     """
-    seconds = SECONDS + file.size // (50 * 2**20)
+    if seconds is None:
+        seconds = seconds_for(file.size)
     job = {**job, "where": file.path, "memory": MEMORY + 2 * file.size, "seconds": seconds}
     face = sys.modules[__name__.partition(".")[0]]
     above = str(Path(str(face.__file__)).parent.parent)
@@ -83,7 +86,7 @@ def ask_child(
             refused = answer["refused"]
             raise refusal(str(refused["sentence"]), code=str(refused["code"]))
         return receive(answer, child.stdout)
-    except (EOFError, ValueError, LookupError, TypeError) as error:
+    except (EOFError, ValueError, LookupError, TypeError, RecursionError) as error:
         if isinstance(error, MetaprobeError):
             raise
         raise refusal(
@@ -96,6 +99,11 @@ def ask_child(
         child.stdout.close()
         child.kill()
         child.wait()
+
+
+def seconds_for(size: int) -> int:
+    """Processor time for so many bytes."""
+    return SECONDS + size // (50 * 2**20)
 
 
 def exactly(stream: IO[bytes], count: int) -> bytearray:

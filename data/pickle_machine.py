@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import DataError
-from .pickle_policy import Global, Opaque, Policy, is_plain_key, modern_name
+from .pickle_policy import LONGEST_NAME, Global, Opaque, Policy, is_plain_key, modern_name
 
 _WRAPPERS = frozenset({"copyreg._reconstructor", "copyreg.__newobj__", "builtins.object"})
 """How protocols 0 and 1 make an object of a class, which is their first argument."""
@@ -182,6 +182,8 @@ class Machine:
 
     def _named(self, module: str, name: str) -> Global:
         full = modern_name(module, name)
+        if len(full) > LONGEST_NAME:
+            raise ValueError(f"a global's name of {len(full)} letters")
         policy = self.policy
         known = full in policy.calls or full in policy.names or full in _WRAPPERS
         if not (known or policy.opaque(full)):

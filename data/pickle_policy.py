@@ -76,6 +76,9 @@ class Policy:
 
 
 _SCALARS = (str, bytes, float, bool, type(None), Global)
+LONGEST_NAME = 300
+"""Letters of a global's name; a longer one is no name of anything."""
+
 _OLD_HOMES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
@@ -89,6 +92,19 @@ def modern_name(module: str, name: str) -> str:
     if module == "numpy.core" or module.startswith("numpy.core."):
         module = "numpy._core" + module.removeprefix("numpy.core")
     return f"{module}.{name}"
+
+
+def described(value: Any) -> str:
+    """A few letters for a value: of a container its kind, for its text can be endless.
+
+    >>> described("cuda"), described([["a"]]), described(10**50)
+    ('cuda', 'a list', 'an integer of 167 bits')
+    """
+    if isinstance(value, int) and value.bit_length() > 63:
+        return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, _SCALARS):
+        return str(value)[:200]
+    return f"a {type(value).__name__}"
 
 
 def is_plain_key(key: Any) -> bool:

@@ -75,7 +75,7 @@ def private_copy(
         size = 0
         while chunk := source.read(CHUNK):
             size += len(chunk)
-            if size > LARGEST:
+            if size > min(LARGEST, status.st_size):  # it grows, perhaps for ever
                 break
             digest.update(chunk)
             copy.write(chunk)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import DataError
-from .pickle_policy import Call, Global, Opaque, Policy, is_plain_key
+from .pickle_policy import Call, Global, Opaque, Policy, described, is_plain_key
 from .unpickle import read_pickle
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ def _dtype_state(dtype: Dtype, state: Any) -> None:
 
 
 def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        return value[:200].decode("latin-1")
+    return described(value)
 
 
 def _raw(value: Any) -> bytes:
@@ -181,6 +183,14 @@ def _pairs(args: tuple[Any, ...]) -> OrderedDict[Any, Any]:
     return found
 
 
+def _counts(args: tuple[Any, ...]) -> dict[Any, Any]:
+    """A counter: schedulers with milestones keep one in their state."""
+    found = args[0] if args else {}
+    if not isinstance(found, dict):
+        raise ValueError("a counter is made of something that is no dictionary")
+    return dict(found)
+
+
 def _complex(args: tuple[Any, ...]) -> complex:
     real, imaginary = args
     return complex(float(real), float(imaginary))
@@ -201,6 +211,7 @@ PLAIN_CALLS: Mapping[str, Call] = {
     "builtins.complex": _complex,
     "collections.OrderedDict": _pairs,
     "collections.defaultdict": lambda args: OrderedDict(),
+    "collections.Counter": _counts,
     "collections.deque": _items,
     "numpy.dtype": _dtype,
     "numpy._core.multiarray._reconstruct": _array,

@@ -152,6 +152,10 @@ def refuse_unusable(tensors: Mapping[str, Tensor], where: str) -> None:
         CheckpointError: Naming the tensor and how many values.
     """
     for name, tensor in tensors.items():
+        if (
+            tensor.is_floating_point() and tensor.element_size() < 2
+        ):  # little is written for eight bits
+            tensor = tensor.float()
         bad = int((~torch.isfinite(tensor)).sum())
         if bad:
             raise CheckpointError(

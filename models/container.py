@@ -8,8 +8,10 @@ its words sorted. What comes in is checked before it is believed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -28,12 +30,50 @@ def encode(tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> bytes:
         tensors: By name.
         words: Its metadata.
     """
-    raw = save({n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()})
-    start = 8 + int.from_bytes(raw[:8], "little")
-    header = {"__metadata__": dict(sorted(words.items())), **json.loads(raw[8:start])}
+    plain = {n: t.detach().cpu().contiguous() for n, t in tensors.items()}
+    refuse_names(plain)
+    raw = save({n: torch.empty(0, dtype=t.dtype) for n, t in plain.items()})
+    order = json.loads(raw[8:])  # the library says the types' names and what comes after what
+    header: dict[str, Any] = {"__metadata__": dict(sorted(words.items()))}
+    at = 0
+    for name, entry in order.items():
+        end = at + plain[name].nbytes
+        header[name] = {
+            "dtype": entry["dtype"],
+            "shape": list(plain[name].shape),
+            "data_offsets": [at, end],
+        }
+        at = end
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # the values stay aligned
-    return len(text).to_bytes(8, "little") + text + raw[start:]
+    if len(text) > LONGEST_HEADER:
+        raise CheckpointError(
+            f"the names and words of {len(plain)} tensors take {len(text)} bytes; "
+            f"{LONGEST_HEADER} are allowed in the header of a safetensors file",
+            code="too-large",
+        )
+    return b"".join([len(text).to_bytes(8, "little"), text, *(_raw(plain[name]) for name in order)])
+
+
+def refuse_names(names: Iterable[str]) -> None:
+    """Stop at a name that no safetensors file can hold.
+
+    Raises:
+        CheckpointError: If it is the format's own, or no text.
+    """
+    for name in names:
+        if name == "__metadata__" or any("\ud800" <= sign <= "\udfff" for sign in name):
+            raise CheckpointError(
+                f"a tensor is named {name[:60]!a}, which a safetensors file cannot hold",
+                code="name",
+            )
+
+
+def _raw(tensor: Tensor) -> bytes | memoryview:
+    """The values, without a copy."""
+    if not tensor.numel():
+        return b""
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def decode(raw: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, str]]:

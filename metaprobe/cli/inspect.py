@@ -11,6 +11,7 @@ from .options import Arch, Json, NoDraw, StateKey, TrustCode
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
     from ..models.inspect import Inspection
 
@@ -43,28 +44,37 @@ def inspect(
     Console(highlight=False).print(*_screen(found, tensors), sep="\n")
 
 
+def _text(words: str, style: str = "") -> Text:
+    """Words for the screen; what a stranger called a tensor gives the terminal no orders."""
+    from rich.text import Text
+
+    from ..data.errors import printable
+
+    return Text(printable(words), style=style)
+
+
 def _screen(found: Inspection, most: int) -> list[RenderableType]:
     """A calm page: facts, then the table, then what is wrong."""
     from rich.padding import Padding
-    from rich.text import Text
 
-    out: list[RenderableType] = [Text(found.path, style="bold"), _facts(found)]
+    out: list[RenderableType] = [_text(found.path, style="bold"), _facts(found)]
     out.append(_table(found, most))
     if found.layers:
         out.append(_readable(found, most))
     notes = [("Refused", found.refusal, "red")] if found.refusal else []
     notes += [("Flag", sentence, "yellow") for sentence in found.flags]
     for word, sentence, colour in notes:
-        line = Text(f"{word}: ", style=f"bold {colour}").append(sentence, style="default not bold")
+        line = _text(f"{word}: ", style=f"bold {colour}").append(
+            _text(sentence, "default not bold")
+        )
         out.append(Padding(line, (0, 0)))
     if not found.unhealthy:
-        out.append(Text("No tensor is NaN, infinite, dead, still or repeated.", style="dim"))
+        out.append(_text("No tensor is NaN, infinite, dead, still or repeated.", style="dim"))
     return out
 
 
 def _facts(found: Inspection) -> RenderableType:
     from rich.table import Table
-    from rich.text import Text
 
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
@@ -72,7 +82,7 @@ def _facts(found: Inspection) -> RenderableType:
 
     def say(word: str, *sentences: str) -> None:
         for i, sentence in enumerate(sentences):
-            grid.add_row(word if i == 0 else "", Text(sentence))
+            grid.add_row(word if i == 0 else "", _text(sentence))
 
     values = sum(row.values for row in found.tensors)
     size = sum(row.bytes for row in found.tensors)
@@ -102,7 +112,6 @@ def _facts(found: Inspection) -> RenderableType:
 def _table(found: Inspection, most: int) -> RenderableType:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
-    from rich.text import Text
 
     from ..models.inspect import by_layer
 
@@ -117,14 +126,16 @@ def _table(found: Inspection, most: int) -> RenderableType:
         table.add_column("Health", overflow="fold")
     for layer in layers[:most]:
         row = [
-            Text(layer["layer"]),
-            Text(layer["tensors"]),
-            Text(f"{layer['values']:,}"),
-            Text(layer["part"] or "?", style="" if layer["part"] else "dim"),
+            _text(layer["layer"]),
+            _text(layer["tensors"]),
+            _text(f"{layer['values']:,}"),
+            _text(layer["part"] or "?", style="" if layer["part"] else "dim"),
         ]
-        table.add_row(*row, *([Text(layer["notes"], style="yellow")] if wrong else []))
+        table.add_row(*row, *([_text(layer["notes"], style="yellow")] if wrong else []))
     if len(layers) > most:
-        table.add_row(Text(f"… {len(layers) - most} more layers; --layers shows them", style="dim"))
+        table.add_row(
+            _text(f"… {len(layers) - most} more layers; --layers shows them", style="dim")
+        )
     return table
 
 
@@ -132,7 +143,6 @@ def _readable(found: Inspection, most: int) -> RenderableType:
     """What ``--layer`` takes; of very many layers those of the first two levels."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
-    from rich.text import Text
 
     rows = list(found.layers)
     if len(rows) > most:
@@ -148,12 +158,12 @@ def _readable(found: Inspection, most: int) -> RenderableType:
         table.add_column("In the file", overflow="fold")
     for one in rows:
         gives = " x ".join(map(str, one.shape))
-        row = [Text(one.name), Text(gives), Text(", ".join(one.pools), style="dim")]
+        row = [_text(one.name), _text(gives), _text(", ".join(one.pools), style="dim")]
         theirs = found.layer_names.get(one.name, "")
-        table.add_row(*row, *([Text(theirs, style="dim")] if named else []))
+        table.add_row(*row, *([_text(theirs, style="dim")] if named else []))
     if len(found.layers) > len(rows):
         rest = len(found.layers) - len(rows)
-        table.add_row(Text(f"… {rest} more layers; --layers shows them", style="dim"))
+        table.add_row(_text(f"… {rest} more layers; --layers shows them", style="dim"))
     return table
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import mmap
+import re
 import struct
 import zipfile
 import zlib
@@ -22,6 +23,7 @@ from .pickled import ADVICE, Reader
 LONGEST_PICKLE = 64 * 2**20
 LOCAL = struct.Struct("<4s5H3L2H")
 MOST_MEMBERS = 250_000
+DRIVE = re.compile("[A-Za-z]:")
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,6 @@ def read_archive(content: mmap.mmap | bytes, where: str) -> Parsed:
     members, no_crc = _members(raw, where)
     root = _root(members, where)
     inner = {name.removeprefix(root): found for name, found in members.items()}
-    if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
-        raise CheckpointError(
-            f"{where!r} is a TorchScript archive, which holds code and not only weights; it is "
-            f"not run, and {ADVICE}",
-            code="torchscript",
-        )
     if bytes(inner.get("byteorder", b"little")) != b"little":
         raise CheckpointError(f"{where!r} was written big-endian; that is not read", code="endian")
     program = inner["data.pkl"]
@@ -101,6 +97,7 @@ def _members(raw: memoryview, where: str) -> tuple[dict[str, memoryview], bool]:
         raise _damaged(where, "it goes on after its directory, or has a directory of no sense")
     if min((info.header_offset for info in infos), default=0):
         raise _damaged(where, "something lies before its first member")
+    _refuse_programs([info.filename for info in infos], where)
     out: dict[str, memoryview] = {}
     end = 0
     for info in sorted(infos, key=lambda i: i.header_offset):
@@ -110,7 +107,7 @@ def _members(raw: memoryview, where: str) -> tuple[dict[str, memoryview], bool]:
                 f"{where!r} holds member {_short(name)} twice; readers would disagree",
                 code="duplicate",
             )
-        if name.startswith("/") or "\\" in name or ".." in name.split("/") or ":" in name:
+        if name.startswith("/") or "\\" in name or ".." in name.split("/") or DRIVE.match(name):
             raise CheckpointError(
                 f"{where!r} holds member {_short(name)}, whose name leaves the archive", code="path"
             )
@@ -140,6 +137,23 @@ def _members(raw: memoryview, where: str) -> tuple[dict[str, memoryview], bool]:
                     code="checksum",
                 )
     return out, blank
+
+
+def _refuse_programs(names: list[str], where: str) -> None:
+    """Stop at archives of code, whose members may be compressed."""
+    inner = {name.partition("/")[2] for name in names}
+    if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
+        raise CheckpointError(
+            f"{where!r} is a TorchScript archive, which holds code and not only weights; it is "
+            f"not run, and {ADVICE}",
+            code="torchscript",
+        )
+    if "archive_format" in inner or "models/model.json" in inner:
+        raise CheckpointError(
+            f"{where!r} is a program of `torch.export`, not weights alone; it is not run, and "
+            f"{ADVICE}",
+            code="exported",
+        )
 
 
 def _local(raw: memoryview, offset: int, where: str) -> tuple[int, tuple[bytes, int]]:

@@ -16,6 +16,9 @@ from .header import read_header
 from .legacy import read_legacy
 from .views import Storage, View, contiguous_strides, refuse_too_much
 
+MOST_CANDIDATES = 1000
+LONGEST_PATH = 1000
+
 
 def main() -> None:
     """Parse standard input as the job says."""
@@ -53,6 +56,7 @@ def parse(
             "bytes": v.nbytes,
             "storage": v.storage.key,
             "offset": v.offset,
+            "stride": list(v.stride),
         }
         for n, v in choice.tensors.items()
     ]
@@ -60,7 +64,7 @@ def parse(
         flags["many-tensors"] = f"holds {len(tensors):,} tensors"
     answer = {
         "tensors": tensors,
-        "candidates": choice.candidates,
+        "candidates": [name[:LONGEST_PATH] for name in choice.candidates[:MOST_CANDIDATES]],
         "chosen": choice.chosen,
         "why": choice.why,
         "metadata": choice.metadata,

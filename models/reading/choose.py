@@ -7,12 +7,13 @@ and the flag names the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...data.errors import CheckpointError
 from ...data.pickle_policy import Global, Opaque
+from .prefix import repair
 from .views import Storage, View
 
 Path = tuple[str, ...]
@@ -27,7 +28,7 @@ PREFERRED = (
 TWINS = (
     ("teacher", "student"), ("encoder_q", "encoder_k"), ("online_encoder", "target_encoder"),
     ("online_network", "target_network"), ("model", "model_ema"), ("model", "ema_model"),
-    ("net", "net_ema"),
+    ("model", "ema"), ("net", "net_ema"), ("backbone", "momentum_backbone"),
 )  # fmt: skip
 """Two networks whose tensors lie in one dictionary under these prefixes."""
 
@@ -36,6 +37,7 @@ INSTRUCTIONS = frozenset(
     {"_target_", "_instantiator", "auto_map", "class_path", "url", "trust_remote_code"}
 )
 MOST_WORDS = 50_000
+MOST_LETTERS = 4 * 2**20
 LONGEST_WORD = 2000
 
 
@@ -83,23 +85,35 @@ def choose(value: Any, state_key: str | None, where: str) -> Choice:
         [(path, tensors)] = found.items()
         why = "it is the only one"
         if len(path) > 1:
-            flags["nested"] = f"keeps its tensors {len(path)} levels down, under {'.'.join(path)}"
+            under = ".".join(path)[:200]
+            flags["nested"] = f"keeps its tensors {len(path)} levels down, under {under}"
     else:
         path = _preferred(found, names, where)
         tensors = found[path]
         why = "of several it is the usual one"
-        others = ", ".join(n or "(top)" for n in names if n != ".".join(path))
+        others = _listed([n or "(top)" for n in names if n != ".".join(path)])
         flags["choice"] = (
-            f"holds {len(found)} state dicts; {'.'.join(path) or '(top)'} is read, not {others}; "
+            f"holds {len(found)} state dicts; {'.'.join(path)[:200] or '(top)'} is read, not {others}; "
             "choose with the state key"
         )
     metadata, instructions = inert(value, skip={id(value) if not path else id(_at(value, path))})
     if instructions:
         flags["instructions"] = instructions
+    _refuse_no_text(tensors, where)
     odd = [n for n in tensors if not n.isprintable() or len(n) > 200]
     if odd:
         flags["odd-name"] = f"has tensor names with unprintable signs, such as {odd[0][:60]!a}"
     return Choice(tensors, names, ".".join(path), why, metadata, flags)
+
+
+def _refuse_no_text(names: Iterable[str], where: str) -> None:
+    for name in names:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CheckpointError(
+                f"{where!r} has a tensor named {name[:60]!a}, which is no text", code="keys"
+            ) from error
 
 
 def _candidates(value: Any) -> Iterator[tuple[Path, dict[str, View]]]:
@@ -117,16 +131,17 @@ def _candidates(value: Any) -> Iterator[tuple[Path, dict[str, View]]]:
         stack += [
             ((*path, key), inner)
             for key, inner in reversed(one.items())
-            if isinstance(key, str) and not any(word in key.lower() for word in NOT_WEIGHTS)
+            if isinstance(key, str) and not _beside(key)
         ]
 
 
 def _twins(path: Path, named: dict[str, View]) -> Iterator[tuple[Path, dict[str, View]]]:
-    firsts = {name.partition(".")[0] for name in named}
+    wrapped = repair(named, "").prefix if len(named) > 1 else ""
+    firsts = {name.removeprefix(wrapped).partition(".")[0] for name in named}
     for twins in TWINS:
         if firsts >= set(twins):
             for one in twins:
-                start = one + "."
+                start = f"{wrapped}{one}."
                 inner = {n.removeprefix(start): v for n, v in named.items() if n.startswith(start)}
                 yield (*path, one), inner
             return
@@ -140,10 +155,18 @@ def _preferred(found: Mapping[Path, Any], names: tuple[str, ...], where: str) ->
             return hits[0]
         if hits:
             break
-    listed = ", ".join(n or "." for n in names[:8])
+    listed = _listed([n or "." for n in names])
     raise CheckpointError(
-        f"{where!r} holds {len(found)} state dicts ({listed}); say which with the state key",
+        f"{where!r} holds {len(found)} state dicts ({listed}); say which with the state key, or "
+        "'.' for every tensor of the file",
         code="ambiguous-state",
+    )
+
+
+def _listed(names: list[str]) -> str:
+    """A few names, and how many more there are."""
+    return ", ".join(n[:80] for n in names[:8]) + (
+        f" and {len(names) - 8} more" if names[8:] else ""
     )
 
 
@@ -156,7 +179,7 @@ def _asked(
             return one, found[one]
     flat = _flat(_at(value, path))
     if not flat:
-        listed = ", ".join(".".join(one) or "." for one in found)
+        listed = _listed([".".join(one) or "." for one in found])
         raise CheckpointError(
             f"{where!r} has no state dict {key!r}; it has {listed}", code="unknown-state"
         )
@@ -209,6 +232,12 @@ def _refuse_nothing(value: Any, found: Mapping[Path, Any], where: str) -> None:
             "with `torch.save({n: torch.from_numpy(a) for n, a in arrays.items()}, ...)`",
             code="no-tensors",
         )
+    if _somewhere(value):
+        raise CheckpointError(
+            f"{where!r} holds tensors in a list or under keys that are not text; save the state "
+            "dict alone, with `torch.save(model.state_dict(), ...)`",
+            code="no-tensors",
+        )
     has = ""
     if isinstance(value, dict):
         has = ", ".join(ascii(k)[:40] for k in list(value)[:6])
@@ -217,6 +246,28 @@ def _refuse_nothing(value: Any, found: Mapping[Path, Any], where: str) -> None:
         "dict with at least one tensor is needed",
         code="no-tensors",
     )
+
+
+def _somewhere(value: Any) -> bool:
+    """Whether tensors lie anywhere but under an optimiser's names."""
+    stack = [value]
+    seen: set[int] = set()
+    while stack:
+        one = stack.pop()
+        if isinstance(one, View):
+            return True
+        if not isinstance(one, dict | list | tuple) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, dict):
+            stack += [v for k, v in one.items() if not _beside(k)]
+        else:
+            stack += one
+    return False
+
+
+def _beside(key: Any) -> bool:
+    return isinstance(key, str) and any(word in key.lower() for word in NOT_WEIGHTS)
 
 
 def _arrays(value: Any) -> str:
@@ -262,12 +313,13 @@ class _Words:
 
     skip: set[int]
     count: int = 0
+    letters: int = 0
     instructions: list[str] = field(default_factory=list)
     inside: set[int] = field(default_factory=set)
 
     def plain(self, value: Any, path: str = "", depth: int = 0) -> Any:
         self.count += 1
-        if self.count > MOST_WORDS or depth > 24:
+        if self.full or depth > 24:
             return "…"
         if value is None or isinstance(value, bool):
             return value
@@ -276,6 +328,7 @@ class _Words:
         if isinstance(value, float):
             return value if abs(value) < float("inf") else str(value)
         if isinstance(value, str):
+            self.letters += min(len(value), LONGEST_WORD)
             return value if len(value) <= LONGEST_WORD else value[:LONGEST_WORD] + "…"
         if isinstance(value, View):
             return f"tensor {value.dtype} {value.shape}"
@@ -285,16 +338,25 @@ class _Words:
             return f"{len(value)} bytes"
         return self._container(value, path, depth)
 
+    @property
+    def full(self) -> bool:
+        """Whether no more is kept; what is left of a container is then one sign."""
+        return self.count > MOST_WORDS or self.letters > MOST_LETTERS
+
     def _container(self, value: Any, path: str, depth: int) -> Any:
         if id(value) in self.inside:
             return "…"
         self.inside.add(id(value))
         try:
             if isinstance(value, dict):
-                out = {}
+                out: dict[str, Any] = {}
                 for key, inner in value.items():
+                    if self.full:
+                        out["…"] = "…"
+                        break
                     word = key if isinstance(key, str) else ascii(key)
-                    below = f"{path}.{word}" if path else word
+                    self.letters += min(len(word), 200)
+                    below = f"{path[:200]}.{word[:200]}" if path else word[:200]
                     if word in INSTRUCTIONS:
                         self.instructions.append(below[:80])
                     if id(value) in self.skip and isinstance(inner, View):
@@ -303,7 +365,12 @@ class _Words:
                         out[word[:200]] = self.plain(inner, below, depth + 1)
                 return out
             if isinstance(value, list | tuple | set | frozenset):
-                return [self.plain(inner, path, depth + 1) for inner in value]
+                listed = []
+                for inner in value:
+                    listed.append(self.plain(inner, path, depth + 1))
+                    if self.full:
+                        break
+                return listed
             if isinstance(value, Opaque):
                 parts = {"args": value.args, "state": value.state, "items": value.items}
                 told = {k: self.plain(v, path, depth + 1) for k, v in parts.items() if v}

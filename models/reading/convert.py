@@ -43,10 +43,7 @@ def convert_file(
     found = read_file(source, expect_sha256=expect_sha256, state_key=state_key)
     if like is not None:
         found = refuse_unlike(found, read_file(like))
-    if out.exists() and out.samefile(source):
-        raise CheckpointError(
-            f"{str(out)!r} is the file that is read; write to another", code="same-file"
-        )
+    _refuse_source(source, out, found)
     if found.format == "safetensors":
         words = {name: str(word) for name, word in found.metadata.items()}
     else:
@@ -57,6 +54,16 @@ def convert_file(
         }
     write_whole(out, encode(found.tensors, words))
     return found
+
+
+def _refuse_source(source: Path, out: Path, found: RawCheckpoint) -> None:
+    """Stop where writing would replace what was read."""
+    home = source if source.is_dir() else source.parent
+    for path in (source, *(home / name for name, _ in found.files)):
+        if out.exists() and path.exists() and out.samefile(path):
+            raise CheckpointError(
+                f"{str(out)!r} is the file that is read; write to another", code="same-file"
+            )
 
 
 def refuse_unlike(found: RawCheckpoint, like: RawCheckpoint) -> RawCheckpoint:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import resource
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...data.confined import SECONDS
 from ...data.errors import CheckpointError
 from ...data.private import Private, private_copy
 from .choose import inert
@@ -30,7 +33,8 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SETTINGS = ("config.json", "preprocessor_config.json")
 LONGEST_JSON = 16 * 2**20
-MOST_SHARDS = 1000
+MOST_JSON_VALUES = 500_000
+MOST_SHARDS = 200
 
 
 def read_folder(folder: Path, expect_sha256: str | None, state_key: str | None) -> RawCheckpoint:
@@ -56,6 +60,8 @@ def read_folder(folder: Path, expect_sha256: str | None, state_key: str | None) 
     tensors: dict[str, Tensor] = {}
     words: dict[str, Any] = {}
     form = answer = None
+    left: float = SECONDS  # of processor time, for all shards together
+    unlisted: list[str] = []
     for name, wanted in plan.items():
         with member(folder, name) as file:
             kind = sniff(file.head, file.size, file.path)
@@ -63,7 +69,11 @@ def read_folder(folder: Path, expect_sha256: str | None, state_key: str | None) 
                 raise CheckpointError(
                     f"{file.path!r} is a bare pickle, not a file of weights", code="bare-pickle"
                 )
-            answer, found = run_child(file, kind, state_key if wanted is None else ".")
+            left += file.size / (50 * 2**20)
+            before = _children()
+            key = state_key if wanted is None else "."
+            answer, found = run_child(file, kind, key, max(1, math.ceil(left)))
+            left -= _children() - before
             files.append((name, file.sha256))
         form = f"{'safetensors' if kind == 'safetensors' else 'torch'}-folder"
         for key in found if wanted is None else wanted:
@@ -74,8 +84,14 @@ def read_folder(folder: Path, expect_sha256: str | None, state_key: str | None) 
                     code="missing-tensor",
                 )
             tensors[key] = found[key]
+        unlisted += [] if wanted is None else sorted(found.keys() - set(wanted))
         told.update(answer["flags"])
         words.update(answer["metadata"] if isinstance(answer["metadata"], dict) else {})
+    if unlisted:
+        told["unlisted"] = (
+            f"holds {len(unlisted)} tensors in shards where its index does not name them, such as "
+            f"{unlisted[0][:80]}; they are not read"
+        )
     assert answer is not None
     assert form is not None
     refuse_unusable(tensors, str(folder))
@@ -104,6 +120,12 @@ def read_folder(folder: Path, expect_sha256: str | None, state_key: str | None) 
         why=str(answer["why"]) if len(plan) == 1 else "the index names its tensors",
         files=tuple(files),
     )
+
+
+def _children() -> float:
+    """Processor time of the children that have ended, in seconds."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _plan(folder: Path, files: list[tuple[str, str]]) -> dict[str, list[str] | None]:
@@ -186,8 +208,15 @@ def _json(file: Private) -> Any:
         raise CheckpointError(
             f"{file.path!r} holds {file.size} bytes; {LONGEST_JSON} are allowed", code="too-large"
         )
+    text = file.copy.read()
+    values = sum(text.count(sign) for sign in (b",", b"[", b"{"))
+    if values > MOST_JSON_VALUES:
+        raise CheckpointError(
+            f"{file.path!r} holds about {values:,} values; {MOST_JSON_VALUES:,} are allowed",
+            code="too-large",
+        )
     try:
-        return json.loads(file.copy.read().decode("utf-8"), object_pairs_hook=once)
+        return json.loads(text.decode("utf-8"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{file.path!r} is not JSON: {str(error)[:100]}", code="damaged"

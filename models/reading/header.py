@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...data.errors import CheckpointError
-from .views import ITEM_BYTES, LONGEST_SIDE, MOST_TENSORS
+from .views import ITEM_BYTES, LONGEST_SIDE, MOST_TENSORS, refuse_span
 
 LONGEST_HEADER = 100_000_000
+MOST_WORDS = 50_000
+MOST_LETTERS = 16 * 2**20
 DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
     "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool", "U16": "uint16",
@@ -67,6 +69,13 @@ def read_header(raw: bytes | memoryview, where: str) -> tuple[dict[str, Entry], 
     words = header.pop("__metadata__", {})
     if not isinstance(words, dict) or not all(isinstance(v, str) for v in words.values()):
         raise _damaged(where, "its metadata are not words")
+    letters = sum(len(name) + len(word) for name, word in words.items())
+    if len(words) > MOST_WORDS or letters > MOST_LETTERS:
+        raise CheckpointError(
+            f"{where!r} has metadata of {len(words):,} words and {letters:,} letters; "
+            f"{MOST_WORDS:,} and {MOST_LETTERS:,} are allowed",
+            code="too-large",
+        )
     if len(header) > MOST_TENSORS:
         raise CheckpointError(
             f"{where!r} holds {len(header):,} tensors; {MOST_TENSORS:,} are allowed",
@@ -106,6 +115,7 @@ def _entry(name: str, value: Any, base: int, where: str) -> Entry:
         or not all(type(n) is int and 0 <= n < 2**63 for n in offsets)
     ):
         raise _damaged(where, f"tensor {shown} has offsets {str(offsets)[:60]}")
+    refuse_span(shape, where)
     size = math.prod(shape) * ITEM_BYTES[DTYPES[dtype]]
     if offsets[1] - offsets[0] != size:
         raise _damaged(

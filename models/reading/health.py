@@ -14,6 +14,10 @@ from torch import Tensor
 
 from ...data.errors import CheckpointError
 
+UNUSUAL = (
+    torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2,
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Health:
@@ -68,7 +72,7 @@ def health_flags(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     if zero:
         whole = "every weight" if len(zero) == len(weights) else _listed(zero)
         flags["all-zero"] = f"is zero throughout in {whole}"
-    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+    for dtype in UNUSUAL:
         names = [n for n, t in tensors.items() if t.dtype == dtype]
         if names:
             short = str(dtype).removeprefix("torch.")

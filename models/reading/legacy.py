@@ -16,7 +16,6 @@ from ...data.pickle_policy import Policy
 from ...data.unpickle import read_pickle
 from .archive import Parsed
 from .pickled import Reader
-from .views import ITEM_BYTES
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PLAIN = Policy(purpose="file of weights", calls={}, most_steps=1_000_000)
@@ -39,14 +38,15 @@ def read_legacy(content: mmap.mmap | bytes, where: str) -> Parsed:
     reader = Reader(where, None)
     found = read_pickle(stream, reader.policy(), where)
     keys = read_pickle(stream, PLAIN, where).value
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(reader.storages):
+    if not isinstance(keys, list) or not all(type(key) in (str, int) for key in keys):
+        raise CheckpointError(f"{where!r} lists storages by no words", code="damaged")
+    if sorted(map(str, keys)) != sorted(reader.storages):
         missing = sorted(set(reader.storages) - set(map(str, keys)))[:3]
         raise CheckpointError(
             f"{where!r} refers to {len(reader.storages)} storages and lists others "
             f"({', '.join(missing) or 'too many'} missing); it is incomplete",
             code="missing-record",
         )
-    sizes = {view.storage.key: ITEM_BYTES[view.dtype] for view in reader.views}
     raw = memoryview(content)
     at = stream.tell()
     records: dict[str, memoryview] = {}
@@ -60,7 +60,7 @@ def read_legacy(content: mmap.mmap | bytes, where: str) -> Parsed:
                 f"{at + declared}); it was cut short, so fetch it again",
                 code="truncated",
             )
-        if count * sizes.get(key, 1) != declared:
+        if count * reader.item_bytes[key] != declared:
             raise CheckpointError(
                 f"{where!r} declares {declared} bytes in storage {key!r}, which holds {count} "
                 "values",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...data.errors import CheckpointError
-from ...data.pickle_policy import Call, Global, Policy
+from ...data.pickle_policy import Call, Global, Policy, described
 from ...data.unpickle_plain import PLAIN_BUILDS, PLAIN_CALLS, PLAIN_NAMES
 from .views import ITEM_BYTES, Storage, View, checked_view
 
@@ -23,6 +23,10 @@ STORAGE_TYPES = {
     "ShortStorage": "int16", "CharStorage": "int8", "ByteStorage": "uint8", "BoolStorage": "bool",
 }  # fmt: skip
 COMPLEX = ("ComplexFloatStorage", "ComplexDoubleStorage")
+QUANTISED = (
+    "QInt8Storage", "QUInt8Storage", "QInt32Storage", "QUInt4x2Storage", "QUInt2x4Storage",
+    "qint8", "quint8", "qint32", "quint4x2", "quint2x4",
+)  # fmt: skip
 LAYOUTS = ("torch.strided", "torch.serialization._get_layout")
 UNTYPED = "torch.storage.UntypedStorage"
 
@@ -33,8 +37,9 @@ ADVICE = (
 
 SETTINGS = (
     "addict.", "argparse.Namespace", "box.", "datetime.", "decimal.Decimal", "easydict.",
-    "enum.", "fvcore.common.config.", "lightning.", "lightning_fabric.", "lightning_utilities.",
-    "ml_collections.", "omegaconf.", "pathlib.", "pytorch_lightning.", "types.SimpleNamespace",
+    "builtins.Ellipsis", "builtins.range", "builtins.slice", "builtins.xrange", "enum.",
+    "fvcore.common.config.", "lightning.", "lightning_fabric.", "lightning_utilities.",
+    "ml_collections.", "numpy.random.", "omegaconf.", "pathlib.", "pytorch_lightning.", "types.SimpleNamespace",
     "typing.", "uuid.UUID", "yacs.config.", "torchmetrics.", "torch.torch_version.TorchVersion",
 )  # fmt: skip
 """Families of settings that are found beside weights; nothing of them is imported or called."""
@@ -47,6 +52,13 @@ KINDS_REFUSED = {
     "_rebuild_nested_tensor": "nested",
     "_rebuild_wrapper_subclass": "of a subclass",
     "_rebuild_device_tensor_from_numpy": "of another device",
+}
+
+
+DENSE = {
+    "sparse": "call `.to_dense()` before saving",
+    "quantised": "call `.dequantize()` before saving",
+    "without data (meta)": "load its values before saving",
 }
 
 
@@ -63,6 +75,7 @@ class Reader:
         self.where = where
         self.record = record
         self.storages: dict[str, Storage] = {}
+        self.item_bytes: dict[str, int] = {}
         self.views: list[View] = []
         self.flags: dict[str, str] = {}
 
@@ -76,9 +89,9 @@ class Reader:
             "torch._utils._rebuild_parameter_with_state": self._parameter,
             "torch._tensor._rebuild_from_type_v2": self._from_type,
             "torch.Size": lambda args: tuple(args[0]) if args else (),
-            "torch.device": lambda args: ":".join(map(str, args)),
+            "torch.device": lambda args: ":".join(map(described, args)),
             "torch.nn.parameter.Parameter": self._parameter,
-            "pathlib.PurePosixPath": lambda args: "/".join(map(str, args)),
+            "pathlib.PurePosixPath": lambda args: "/".join(map(described, args)),
         }
         plain = {n: self._noted(c) if n.startswith("numpy.") else c for n, c in PLAIN_CALLS.items()}
         refused = {f"torch._utils.{name}": self._refused(name) for name in KINDS_REFUSED}
@@ -109,6 +122,12 @@ class Reader:
                 f"{self.where!r} holds complex tensors; weights of floats are measured",
                 code="dtype",
             )
+        if name.removeprefix("torch.") in QUANTISED:
+            return CheckpointError(
+                f"{self.where!r} holds tensors that are quantised; dense tensors of floats are "
+                "read, so call `.dequantize()` before saving",
+                code="tensor-kind",
+            )
         if name.startswith(("torch.nn.", "torchvision.models.", "timm.models.", "transformers.")):
             return CheckpointError(
                 f"{self.where!r} is a pickled model: it names the class {name!r}, which would "
@@ -125,7 +144,7 @@ class Reader:
         def refuse(args: tuple[Any, ...]) -> Any:
             raise CheckpointError(
                 f"{self.where!r} holds a tensor that is {KINDS_REFUSED[name]}; dense tensors are "
-                "read, so call `.to_dense()` or `.dequantize()` before saving",
+                f"read, so {DENSE.get(KINDS_REFUSED[name], 'save it as a plain one')}",
                 code="tensor-kind",
             )
 
@@ -143,13 +162,17 @@ class Reader:
         if kind != "storage" or type(of) is not Global or any(part is not None for part in rest):
             raise ValueError("a reference to something that is no storage")
         dtype = "uint8" if of.name == UNTYPED else STORAGE_TYPES[of.name.removeprefix("torch.")]
+        if type(key) not in (str, int):  # text of nested containers can be endless
+            raise ValueError("a storage under a key that is no word")
         key = str(key)
         if type(count) is not int or not 0 <= count < 2**48:
             raise CheckpointError(
-                f"{self.where!r} declares {str(count)[:40]} values in record {key!r}", code="size"
+                f"{self.where!r} declares {described(count)} values in record {key[:60]!r}",
+                code="size",
             )
         found = Storage(key, count * ITEM_BYTES[dtype])
         known = self.storages.setdefault(key, found)
+        self.item_bytes.setdefault(key, ITEM_BYTES[dtype])
         stored = known.size if self.record is None else self.record(key)
         if stored != found.size:
             raise CheckpointError(

@@ -78,7 +78,9 @@ def _shared(told: list[Mapping[str, Any]]) -> tuple[tuple[str, ...], ...]:
     groups: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for one in told:
         if one["bytes"]:
-            groups[one["storage"], one["offset"], tuple(one["shape"])].append(one["name"])
+            groups[one["storage"], one["offset"], tuple(one["shape"]), tuple(one["stride"])].append(
+                one["name"]
+            )
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)
 
 

@@ -21,7 +21,7 @@ CHILD = __name__.rpartition(".")[0] + ".child"
 
 
 def run_child(
-    file: Private, kind: str, state_key: str | None
+    file: Private, kind: str, state_key: str | None, seconds: int | None = None
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Parse a file in a child.
 
@@ -29,6 +29,7 @@ def run_child(
         file: The private copy.
         kind: As `sniff` found it.
         state_key: As for `choose`.
+        seconds: As for `ask_child`.
 
     Returns:
         The child's answer and its tensors.
@@ -38,10 +39,27 @@ def run_child(
     """
 
     def receive(answer: Answer, stream: IO[bytes]) -> tuple[Answer, dict[str, Tensor]]:
+        _refuse_another_form(answer)
         return answer, _tensors(answer["tensors"], stream, 2 * file.size + SPARE_BYTES)
 
     job = {"kind": kind, "state_key": state_key}
-    return ask_child(CHILD, job, file, receive, refusal=CheckpointError)
+    return ask_child(CHILD, job, file, receive, refusal=CheckpointError, seconds=seconds)
+
+
+def _refuse_another_form(answer: Answer) -> None:
+    """The parts of an answer that are read later are of the types they are read as."""
+    flags, candidates = answer["flags"], answer["candidates"]
+    if not isinstance(flags, dict) or not all(isinstance(s, str) for s in flags.values()):
+        raise ValueError("flags that are no sentences")
+    if not isinstance(candidates, list) or not all(isinstance(c, str) for c in candidates):
+        raise ValueError("candidates that are no names")
+    if not {"metadata", "chosen", "why"} <= answer.keys():
+        raise ValueError("an answer that lacks a part")
+    for one in answer["tensors"]:
+        if not isinstance(one["name"], str) or not isinstance(one["storage"], str):
+            raise ValueError("a tensor without a name")
+        if not {"bytes", "offset", "stride"} <= one.keys():
+            raise ValueError("a tensor that lacks a part")
 
 
 def _tensors(told: list[dict[str, Any]], stream: IO[bytes], most: int) -> dict[str, Tensor]:
@@ -61,5 +79,8 @@ def _tensors(told: list[dict[str, Any]], stream: IO[bytes], most: int) -> dict[s
         flat = torch.frombuffer(values, dtype=dtype) if size else torch.empty(0, dtype=dtype)
         if str(one["name"]) in tensors:
             raise ValueError("a name that stands twice")
-        tensors[str(one["name"])] = flat.reshape(one["shape"])
+        try:
+            tensors[str(one["name"])] = flat.reshape(one["shape"])
+        except RuntimeError as error:
+            raise ValueError("a shape that cannot be") from error
     return tensors

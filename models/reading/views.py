@@ -7,10 +7,12 @@ file of a few bytes cannot stand for a tensor of gigabytes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...data.errors import CheckpointError
+from ...data.pickle_policy import described
 
 ITEM_BYTES = {
     "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2,
@@ -20,7 +22,10 @@ ITEM_BYTES = {
 """Types that are read, and the bytes of one value."""
 
 LONGEST_SIDE = 2**40
-MOST_TENSORS = 100_000
+MOST_STEPS = 2**62
+"""Values that a tensor's sides may span, counting a side of none as one."""
+
+MOST_TENSORS = 50_000
 SPARE_BYTES = 64 * 2**20
 
 
@@ -118,6 +123,7 @@ def checked_view(
             f"{where!r} holds a tensor of {len(sides)} sides and {len(steps)} strides",
             code="bounds",
         )
+    refuse_span(sides, where)
     (start,) = _whole_numbers((offset,), where)
     view = View(storage, dtype, sides, steps, start)
     stored = storage.size // ITEM_BYTES[dtype]
@@ -137,16 +143,36 @@ def checked_view(
     return view
 
 
+def refuse_span(shape: Sequence[int], where: str) -> None:
+    """Stop at sides whose strides no machine can count, be there no value at all.
+
+    Raises:
+        CheckpointError: If they are such.
+    """
+    if math.prod(max(n, 1) for n in shape) >= MOST_STEPS:
+        raise CheckpointError(
+            f"{where!r} holds a tensor of {len(shape)} sides that span 2^62 values or more",
+            code="bounds",
+        )
+
+
 def _whole_numbers(values: Any, where: str) -> tuple[int, ...]:
     if not isinstance(values, tuple | list) or not all(
         type(n) is int and 0 <= n < LONGEST_SIDE for n in values
     ):
         raise CheckpointError(
-            f"{where!r} holds a tensor whose size, stride or offset {str(values)[:60]} is not made "
+            f"{where!r} holds a tensor whose size, stride or offset {_spelt(values)} is not made "
             f"of whole numbers below 2^40",
             code="bounds",
         )
     return tuple(values)
+
+
+def _spelt(values: Any) -> str:
+    """Sides as text, without walking into what is nested in them."""
+    if not isinstance(values, tuple | list):
+        return described(values)
+    return f"({', '.join(described(n) for n in values[:4])}{', …' if len(values) > 4 else ''})"
 
 
 def refuse_too_much(views: list[View], file_bytes: int, where: str) -> None:

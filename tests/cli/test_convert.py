@@ -76,5 +76,16 @@ def test_r19_signs_in_names_never_reach_the_terminal(command: Command, tmp_path:
     done = command("convert", tmp_path / f"{evil}.pt", "out.safetensors")
     refused = command("convert", tmp_path / f"{evil}none.pt", "out.safetensors")
     assert (done.status, refused.status) == (0, 2)
-    for text in (done.out, done.err, refused.err):
+    seen = command("inspect", tmp_path / f"{evil}.pt")
+    assert seen.status == 0
+    assert "a\\x1b[2J" in seen.out
+    for text in (done.out, done.err, refused.err, seen.out, seen.err):
         assert not set("\x1b\x07\u202e") & set(text)
+
+
+def test_a_folder_is_not_converted_into_its_own_file(command: Command, tmp_path: Path) -> None:
+    save_file({n: t.contiguous() for n, t in STATE.items()}, tmp_path / "model.safetensors")
+    before = (tmp_path / "model.safetensors").read_bytes()
+    done = command("convert", tmp_path, tmp_path / "model.safetensors")
+    assert (done.status, "write to another" in done.err) == (2, True)
+    assert (tmp_path / "model.safetensors").read_bytes() == before

@@ -86,3 +86,9 @@ def test_what_train_writes_is_inspected_and_audited(tmp_path: Path) -> None:
     assert found.checkpoint.sha256 == seen.sha256
     assert found.checkpoint.load_report["coverage"] == 1
     assert found.rates is not None
+
+
+def test_a_file_of_eight_bit_floats_is_shown(tmp_path: Path) -> None:
+    for dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
+        torch.save({"bn.running_var": torch.ones(3).to(dtype), "bn.running_mean": torch.ones(3).to(dtype)}, tmp_path / "a")  # fmt: skip
+        assert {row.dtype for row in inspect(tmp_path / "a").tensors} == {str(dtype)[6:]}

@@ -17,6 +17,7 @@ import pickle
 import socket
 import struct
 import tarfile
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,7 +79,18 @@ def write_corpus(folder: Path) -> tuple[Entry, ...]:
     """
     (folder / "PWNED").mkdir(parents=True)
     out: list[Entry] = []
-    for part in (programs, containers, views, headers, looks, weights, layouts, folders, places):
+    for part in (
+        programs,
+        endless,
+        containers,
+        views,
+        headers,
+        looks,
+        weights,
+        layouts,
+        folders,
+        places,
+    ):
         for name, content, end, *rest in part(folder):
             if isinstance(content, bytes):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -172,6 +184,48 @@ def programs(folder: Path) -> Rows:
     yield "in_a_set.pt", beside(bag), "reject", True
 
 
+def endless(folder: Path) -> Rows:
+    """Small files that ask for long work or much memory by referring to one thing again and again."""
+    tree = b"](" + a.word("x") * 2 + b"eq\0"
+    for level in range(1, 45):  # its text would have 2^45 words
+        tree = b"](" + tree + b"h" + bytes([level - 1]) + b"eq" + bytes([level])
+    key = a.tupled(a.word("storage"), a.named("torch.FloatStorage"), tree, a.word("cpu"), a.whole(4)) + b"Q"  # fmt: skip
+    shape = a.call("torch._utils._rebuild_tensor_v2", a.storage(), a.whole(0), tree, a.tupled(a.whole(1)))  # fmt: skip
+    for name, body in (
+        ("key", key), ("shape", shape), ("device", a.call("torch.device", tree)),
+        ("dtype", a.call("numpy.dtype", tree)),
+    ):  # fmt: skip
+        yield f"endless_{name}.pkl", a.program(body), "reject"
+        harmless = name in ("device", "dtype")  # words beside the weights
+        zipped = a.archive(a.table({"w": a.tensor(), "x": body}))
+        yield f"endless_{name}.pt", zipped, "accept" if harmless else "reject"
+    keys = a.legacy(a.table({"w": a.tensor()}))
+    listed = b"](" + a.word("0") + b"e"
+    yield "endless_keys.pth", keys.replace(a.program(listed), a.program(b"](" + tree + b"e")), "reject"  # fmt: skip
+
+    def beside(body: bytes) -> bytes:
+        return a.archive(a.table({"w": a.tensor(), "x": body}))
+
+    yield "a_long_list.pt", beside(b"](K\1q\5" + b"h\5" * 2_000_000 + b"e"), "accept"
+    yield "one_word_often.pt", beside(b"](" + a.word("x" * 1999) + b"q\5" + b"h\5" * 49_000 + b"e"), "accept"  # fmt: skip
+    long_name = b"comegaconf." + b"x" * 10_000_000 + b"\ny\n)R"
+    yield "a_long_global.pt", beside(long_name), "reject", "damaged"
+    body = b"}(" + a.word("state_dict") + a.table({"w": a.tensor()})
+    body += a.word("c") + a.table({"w": a.tensor() + b"q\7"})
+    body += b"".join(a.word(f"c{i}") + b"}" + a.word("w") + b"h\7s" for i in range(20_000)) + b"u"
+    yield "many_state_dicts.pt", a.archive(body), "flag", "choice"
+    words = {f"{i:07d}": "" for i in range(600_000)}
+    raw = a.safetensors({"__metadata__": words, "w": a.entry()})
+    yield "many_words.safetensors", raw, "reject", "too-large"
+    raw = a.safetensors({"__metadata__": {"k": "x" * 50_000_000}, "w": a.entry()})
+    yield "a_long_word.safetensors", raw, "reject", "too-large"
+    long = (0, 2**39, 2**39)
+    yield "nothing_far_apart.pt", a.archive(a.table({"w": a.tensor(long, (1, 1, 1))})), "reject", "bounds"  # fmt: skip
+    yield "nothing_far_apart.safetensors", a.safetensors({"w": a.entry(shape=long, at=[0, 0])}, b""), "reject", "bounds"  # fmt: skip
+    yield "name_of_no_text.pt", a.archive(a.table({"a\ud800.w": a.tensor()})), "reject", "keys"
+    yield "name_of_the_format.pt", a.archive(a.table({"__metadata__": a.tensor()})), "flag"
+
+
 def containers(folder: Path) -> Rows:
     """Zips and streams that are not as PyTorch leaves them."""
     good = torched(state())
@@ -187,12 +241,18 @@ def containers(folder: Path) -> Rows:
     for name in ("/etc/x", "../x", "a/../../x", "a\\..\\x", "C:x"):
         raw = a.archive(body, extra=[(name, b"x")])
         yield f"member_{ascii(name.replace('/', '_'))[1:-1]}.pt", raw, "reject", "path"
+    yield "named_by_the_clock.pt", a.archive(body, root="epoch_12:30:00"), "accept"
     yield "two_roots.pt", a.archive(body, extra=[("b/x", b"x")]), "reject", "not-torch"
     yield "no_program.pt", a.zipped([("a/data/0", a.FOUR)]), "reject", "not-torch"
     yield "empty_zip.pt", b"PK\5\6" + bytes(18), "reject"
     yield "office.pt", a.zipped([("word/document.xml", b"<x/>")]), "reject", "not-torch"
     yield "arrays.pt", a.zipped([("x.npy", b"\x93NUMPY")]), "reject", "npz"
     yield "script.pt", a.archive(body, extra=[("a/code/x.py", b"x"), ("a/constants.pkl", b"")]), "reject", "torchscript"  # fmt: skip
+    script = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(torch.nn.ReLU()), script)
+    yield "script_of_torch.pt", script.getvalue(), "reject", "torchscript"
     yield "deflated.pt", a.archive(body, deflated=["a/data/0"]), "reject", "compressed-member"
     bomb = a.archive(a.table({"w": a.tensor((2**24,), of=a.storage(count=2**24))}), {"0": bytes(2**26)}, deflated=["a/data/0"])  # fmt: skip
     yield "bomb.pt", bomb, "reject", "compressed-member"
@@ -394,6 +454,7 @@ def weights(folder: Path) -> Rows:
     yield "w_no_head.pt", torched(without), "accept"
     yield "w_tied.pt", torched({"a.weight": conv, "b.weight": conv}), "accept"
     yield "w_parameters.pt", torched({"w": torch.nn.Parameter(conv)}), "accept"
+    yield "w_in_a_list.pt", torched([state(), state(1)]), "reject", "no-tensors"
     yield "w_nothing.pt", torched(OrderedDict()), "reject", "no-tensors"
     yield "w_alone.pt", torched(conv), "reject", "no-tensors"
     yield "w_list.pt", torched([conv, conv]), "reject", "no-tensors"
@@ -450,6 +511,7 @@ def folders(folder: Path) -> Rows:
         ("f_config_twice", {"model.safetensors": raw, "config.json": b'{"a":1,"a":2}'}, "reject", "damaged"),
         ("f_config_deep", {"model.safetensors": raw, "config.json": b"[" * 50_000}, "reject", "damaged"),
         ("f_config_noise", {"model.safetensors": raw, "config.json": b"\xff\xfe"}, "reject", "damaged"),
+        ("f_config_wide", {"model.safetensors": raw, "config.json": b'{"a":[' + b"[]," * 3_000_000 + b"[]]}"}, "reject", "too-large"),
         ("f_shard_above", {"s": raw, "model.safetensors.index.json": index({"w": "../good.safetensors"})}, "reject", "path"),
         ("f_shard_absolute", {"s": raw, "model.safetensors.index.json": index({"w": "/etc/passwd"})}, "reject", "path"),
         ("f_shard_missing", {"s": raw, "model.safetensors.index.json": index({"w": "t"})}, "reject", "cannot-open"),

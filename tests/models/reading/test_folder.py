@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from metaprobe.data.errors import CheckpointError
 from metaprobe.models.reading.read import read_file
+from metaprobe.models.reading.sandbox import run_child
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.weight": torch.ones(3), "b.count": torch.tensor(2)}  # fmt: skip
 CONFIG = {"model_type": "resnet", "image_size": 84}
@@ -127,3 +129,26 @@ def test_a_folder_without_weights_or_with_broken_settings_is_refused(tmp_path: P
     for text in ("{", '{"a": 1, "a": 2}', "[" * 50_000):
         (folder / "config.json").write_text(text)
         assert code(folder) == "damaged"
+
+
+def test_a_tensor_that_the_index_does_not_name_is_said_and_not_read(tmp_path: Path) -> None:
+    folder = sharded(tmp_path / "m", {"a.weight": "one.safetensors", "b.weight": "two.safetensors"})
+    found = read_file(folder)
+    assert found.tensors.keys() == {"a.weight", "b.weight"}
+    assert "b.count" in next(f.sentence for f in found.flags if f.code == "unlisted")
+
+
+def test_all_shards_share_the_time_of_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int | None] = []
+
+    def slow(*args: Any) -> Any:
+        given.append(args[3])
+        return run_child(*args)
+
+    used = iter([0.0, 9.0, 9.0, 9.5])
+    monkeypatch.setattr("metaprobe.models.reading.folder._children", lambda: next(used))
+    monkeypatch.setattr("metaprobe.models.reading.folder.run_child", slow)
+    read_file(sharded(tmp_path / "m"))
+    assert given == [16, 7]  # 15 seconds, 9 of which the first shard took

@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import socket
 import sys
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -93,7 +93,7 @@ def test_r14_every_type_and_layout_of_tensor_comes_back(tmp_path: Path) -> None:
         if name == "eights":  # no comparison is written for it
             got, tensor = got.view(torch.uint8), tensor.view(torch.uint8)
         assert torch.equal(got, tensor), name
-    legacy = {n: t for n, t in state.items() if n not in ("shorts", "eights")}
+    legacy = {n: t for n, t in state.items() if n != "eights"}
     again = read_file(saved(tmp_path, legacy, _use_new_zipfile_serialization=False))
     assert all(torch.equal(again.tensors[n], t) for n, t in legacy.items())
 
@@ -263,3 +263,48 @@ def test_a_state_dict_of_numpy_arrays_is_told_how_to_become_one_of_tensors(
     path = saved(tmp_path, {"model": arrays, "lr": np.float64(0.1)} if inside else arrays)
     with pytest.raises(CheckpointError, match=r"NumPy arrays.*'conv\.weight'.*torch\.from_numpy"):
         read_file(path)
+
+
+def test_a_scheduler_with_milestones_does_not_keep_a_checkpoint_from_being_read(
+    tmp_path: Path,
+) -> None:
+    scheduler = {"milestones": Counter([3, 5]), "gamma": 0.1}
+    generator = np.random.default_rng(0)
+    value = {
+        "state_dict": weights(),
+        "scheduler": scheduler,
+        "generator": generator,
+        "cut": range(3),
+    }
+    found = read_file(saved(tmp_path, value))
+    assert same(found, weights())
+    assert found.metadata["scheduler"]["milestones"] == {"3": 1, "5": 1}
+
+
+def test_two_networks_under_one_wrapper_are_told_apart(tmp_path: Path) -> None:
+    for pair in (("encoder_q", "encoder_k"), ("model", "ema"), ("backbone", "momentum_backbone")):
+        state = {f"module.{w}.{n}": t for i, w in enumerate(pair) for n, t in weights(i).items()}
+        found = read_file(saved(tmp_path, {"state_dict": state | {"module.queue": torch.ones(3)}}))
+        assert same(found, weights(0)), pair
+        assert found.chosen == f"state_dict.{pair[0]}"
+        assert "choice" in codes(found)
+
+
+def test_a_square_matrix_and_its_transpose_are_not_one_parameter(tmp_path: Path) -> None:
+    square = torch.arange(16.0).reshape(4, 4)
+    found = read_file(saved(tmp_path, {"a": square, "b": square.T, "c": square}))
+    assert found.shared == (("a", "c"),)
+
+
+def test_floats_of_eight_bits_are_flagged(tmp_path: Path) -> None:
+    for dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
+        found = read_file(saved(tmp_path, {"w": torch.ones(2, 2).to(dtype)}))
+        assert str(dtype).removeprefix("torch.") in codes(found)
+
+
+def test_what_stands_beside_the_weights_is_bounded(tmp_path: Path) -> None:
+    often = ["x" * 1999] * 49_000
+    found = read_file(
+        saved(tmp_path, {"model": weights(), "log": often, "wide": list(range(10**6))})
+    )
+    assert len(str(found.metadata)) < 6 * 2**20
