@@ -50,10 +50,12 @@ def groupable(body: nn.Module) -> bool:
     """Whether every module acts within its channels, so that episodes can be groups.
 
     Types are compared exactly: a subclass, or a container with a `forward` of its own,
-    may do anything to channels.
+    may do anything to channels. So may a hook on a part, such as spectral normalisation.
     """
 
     def keeps_to_channels(module: nn.Module) -> bool:
+        if module is not body and (module._forward_pre_hooks or module._forward_hooks):
+            return False
         if isinstance(module, nn.Conv2d) and module.padding_mode != "zeros":
             return False
         if isinstance(module, nn.InstanceNorm2d) and module.track_running_stats:

@@ -16,6 +16,9 @@ from .found import IMAGENET
 MOST_CHANNELS = 64
 """The most means or spreads that are read."""
 
+BILINEAR = 2
+"""What Pillow calls the filter that images are resized by here."""
+
 LONGEST = 1024
 """The longest side of an image that a config may ask for; a caller may ask for any."""
 
@@ -42,19 +45,36 @@ def image_shape(config: Any, processor: Any, ask: Ask, assumed: list[str]) -> tu
     channels = int(getattr(config, "num_channels", 3))
     if ask.image:
         return (channels, *ask.image)
-    size = getattr(config, "image_size", None)
-    if size is None and isinstance(processor, dict):
+    said = _sides(getattr(config, "image_size", None))
+    processed = None
+    if isinstance(processor, dict):
         crops = processor.get("do_center_crop") and processor.get("crop_size")
-        size = crops or processor.get("size")
+        processed = _sides(crops or processor.get("size"))
+        if processor.get("do_resize", True) and processor.get("resample", BILINEAR) != BILINEAR:
+            assumed.append(
+                "where images are resized that is bilinear; the processor's filter is another "
+                f"(resample {processor['resample']!r})"
+            )
+    sides = said or processed
+    if sides is not None:
+        if processed is not None and processed != sides:
+            assumed.append(
+                f"images are {sides[0]} x {sides[1]} as config.json says; the processor's are "
+                f"{processed[0]} x {processed[1]}, for which say image={processed[0]}x{processed[1]}"
+            )
+        return channels, *_bounded(*sides, "transformers")
+    assumed.append("images are 224 x 224; neither config.json nor a processor says otherwise")
+    return channels, 224, 224
+
+
+def _sides(size: Any) -> tuple[int, int] | None:
+    """Height and width, where these words are a size."""
     if isinstance(size, dict):
         edge = size.get("shortest_edge")
         size = (size.get("height", edge), size.get("width", edge))
     sides = size if isinstance(size, list | tuple) else (size, size)
     whole = [s for s in sides if isinstance(s, int) and s >= 1]
-    if len(whole) == len(sides) == 2:
-        return channels, *_bounded(whole[0], whole[1], "transformers")
-    assumed.append("images are 224 x 224; neither config.json nor a processor says otherwise")
-    return channels, 224, 224
+    return (whole[0], whole[1]) if len(whole) == len(sides) == 2 else None
 
 
 def _bounded(height: int, width: int, library: str) -> tuple[int, int]:

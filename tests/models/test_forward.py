@@ -143,6 +143,12 @@ class Reversing(nn.Conv2d):
         return super().forward(input.flip(1))
 
 
+def flipped_before(layer: nn.Module) -> nn.Module:
+    """A hook sees all channels at once."""
+    layer.register_forward_pre_hook(lambda module, args: (args[0].flip(1),))
+    return layer
+
+
 @pytest.mark.parametrize(
     "layer",
     [
@@ -156,6 +162,8 @@ class Reversing(nn.Conv2d):
         nn.Dropout(),
         Concatenating(nn.Conv2d(2, 2, 3, padding=1)),
         Reversing(2, 2, 3, padding=1),
+        flipped_before(nn.Conv2d(2, 2, 3, padding=1)),
+        nn.utils.spectral_norm(nn.Conv2d(2, 2, 3, padding=1)),
     ],
     ids=lambda layer: type(layer).__name__,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from metaprobe.data.errors import CheckpointError
 from metaprobe.models.foreign.ask import Ask
-from metaprobe.models.foreign.images import statistics
+from metaprobe.models.foreign.images import image_shape, statistics
 
 THREE = [0.5, 0.4, 0.3]
 
@@ -46,6 +47,28 @@ def test_the_network_sees_what_its_processor_would_give_it(processor: dict[str, 
     found = statistics(processor, asked(), 3, [])
     ours = (pixels / 255 - np.array(found.get("mean", 0))) / np.array(found.get("std", 1))
     np.testing.assert_allclose(ours, by_the_book(pixels, processor), rtol=1e-6, atol=1e-6)
+
+
+def test_a_processor_that_sees_other_images_than_its_config_says_is_named() -> None:
+    """DINOv2's config speaks of the 518 pixels of its positions, its processor crops to 224."""
+    processor = {
+        "do_center_crop": True, "crop_size": {"height": 224, "width": 224},
+        "size": {"shortest_edge": 256}, "resample": 3,
+    }  # fmt: skip
+    config = SimpleNamespace(num_channels=3, image_size=518)
+    assumed: list[str] = []
+    assert image_shape(config, processor, asked(), assumed) == (3, 518, 518)
+    assert assumed == [
+        "where images are resized that is bilinear; the processor's filter is another (resample 3)",
+        "images are 518 x 518 as config.json says; the processor's are 224 x 224, for which say "
+        "image=224x224",
+    ]
+    for agreeing in ({"size": {"height": 518, "width": 518}, "resample": 2}, {"size": 518}, None):
+        silent: list[str] = []
+        assert image_shape(config, agreeing, asked(), silent) == (3, 518, 518)
+        assert silent == []
+    without = SimpleNamespace(num_channels=3)
+    assert image_shape(without, processor, asked(), []) == (3, 224, 224)
 
 
 def test_a_processor_that_does_not_normalise_is_not_said_to_be_silent() -> None:

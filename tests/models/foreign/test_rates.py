@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,35 @@ def test_maml_of_learn2learn_adapts_alike(tmp_path: Path) -> None:
     assert encoder.load_report.prefix == "module."
     network.image = encoder.shape
     agree(ours(encoder, 3), theirs(network, 3, lambda name, step: encoder.rule.lr))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "build"),
+    # its MetaSGD leaves a module that is registered twice, as OmniglotCNN's, half unmoved
+    [("MAML", of.L2LCNN4), ("MAML", of.L2LOmniglot), ("MetaSGD", of.L2LCNN4)],
+)
+def test_what_learn2learns_own_classes_save_adapts_as_they_do(
+    tmp_path: Path, algorithm: str, build: Any
+) -> None:
+    """The imitations above, by the originals, where these happen to be installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("learn2learn.algorithms", exc_type=ImportError)
+        peer: Any = getattr(importlib.import_module("learn2learn.algorithms"), algorithm)
+    network = of.seeded(build)
+    whole = peer(network, lr=0.01)
+    if algorithm == "MetaSGD":
+        with torch.no_grad():
+            for rate in whole.lrs:
+                rate += 0.05 * torch.randn_like(rate)
+    torch.save(whole.state_dict(), tmp_path / "whole.pt")
+    encoder = load_encoder(tmp_path / "whole.pt")
+    assert encoder.rule.name == ("sgd" if algorithm == "MAML" else "meta-sgd")
+    images, labels = support(encoder.shape)
+    task = whole.clone().train()
+    for _ in range(3):
+        task.adapt(F.cross_entropy(task(images), labels))
+    agree(ours(encoder, 3), {n: p.detach() for n, p in task.module.named_parameters()})
 
 
 class ForTraining(nn.Module):
