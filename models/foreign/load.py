@@ -21,7 +21,7 @@ from ..strip import strip, unused
 from .ask import parse
 from .found import Found
 from .open import identify, with_counters
-from .rates import FileRates, named_rates, split_rates
+from .rates import FileRates, assumed_of_rule, named_rates, split_rates
 from .structure import COUNTER
 
 RULE = Rule("sgd", lr=0.01, steps=5)
@@ -55,6 +55,7 @@ def load_foreign(
     params = {f"body.{n}": p.detach() for n, p in body.named_parameters()}
     head = {f"head.{n}": t for n, t in found.head.items()}
     learned, rule = _learned(raw, network, rates, found, params | head)
+    beyond = assumed_of_rule(rates, rule, (*load.unexpected, *found.unexpected))
     still = _still(body, found)
     unlearned = (params | head).keys() - learned.keys() if learned else set()
     if found.head_name:
@@ -73,7 +74,7 @@ def load_foreign(
         norm=found.norm or default_norm(body),
         shape=found.shape,
         embedding_dim=report.embedding_dim,
-        load_report=_reported(load, found, raw, cast),
+        load_report=_reported(load, replace(found, assumed=(*found.assumed, *beyond)), raw, cast),
         strip_report=report,
         still=still,
         lacking=("head.bias",) if head and "head.bias" not in _names(found, head) else (),

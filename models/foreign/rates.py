@@ -16,17 +16,22 @@ it stays.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from ...data.errors import CheckpointError
-from ..rules import RuleName
+from ..rules import Rule, RuleName
 
 LRS = re.compile(r"(?:.*\.)?lrs\.(\d+)")
 LSLR = re.compile(r"(?:.*\.)?names_learning_rates_dict\.(.+)")
 STEP_SIZE = re.compile(r"step_size\.(.+)")
+RATE_LIKE = re.compile(
+    r"(?:.*[._])?(?:alphas?|names_\w+_dict|(?:task_|inner_|meta_)?lrs?"
+    r"|(?:inner_)?(?:learning_rates?|step_sizes?))(?:[._].*)?"
+)
+"""Names that tensors have where they are rates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,3 +132,31 @@ def named_rates(
         return {n: r.float().flatten()[: max(1, r.numel() - 1)] for n, r in rates.items()}
     shape = (lambda n: params[n].shape) if found.rule == "meta-sgd" else (lambda n: ())
     return {n: r.float().reshape(shape(n)) for n, r in rates.items()}
+
+
+def unread_rates(unexpected: Iterable[str]) -> tuple[str, ...]:
+    """Of names that no network has, those that learned rates have in code that is not known here.
+
+    >>> unread_rates(["task_lr.conv1.weight", "projector.weight"])
+    ('task_lr.conv1.weight',)
+    """
+    return tuple(name for name in unexpected if RATE_LIKE.fullmatch(name))
+
+
+def assumed_of_rule(rates: FileRates | None, rule: Rule, unexpected: Iterable[str]) -> list[str]:
+    """What no tensor says of the inner loop, and what is taken unless the caller says otherwise."""
+    unread = unread_rates(unexpected)
+    said = []
+    if unread:
+        more = f" and {len(unread) - 1} more" if unread[1:] else ""
+        said.append(
+            f"{unread[0]!r}{more} may be learned rates, of a kind that is not read: they move nothing"
+        )
+    if rates is None:
+        said.append(
+            f"the file names no inner loop; without --rule it is sgd:lr={rule.lr:g} with "
+            f"{rule.steps} steps"
+        )
+    elif rates.rule != "lslr-steps":
+        said.append(f"the file names no number of inner steps; without --steps it is {rule.steps}")
+    return said

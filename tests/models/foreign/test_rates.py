@@ -222,6 +222,34 @@ def test_a_step_size_for_each_tensor_is_used(tmp_path: Path) -> None:
     agree(ours(encoder, 2), theirs(network, 2, lambda name, step: sizes[name]))
 
 
+@pytest.mark.parametrize(
+    "name", ["alpha.0", "task_lr.0", "inner_lr", "net.lr.conv", "step_sizes.1"]
+)
+def test_rates_of_a_kind_that_is_not_read_are_said_to_move_nothing(
+    tmp_path: Path, name: str
+) -> None:
+    state = of.seeded(of.L2LCNN4).state_dict()
+    torch.save({**state, name: torch.tensor(0.2)}, tmp_path / "other.pt")
+    report = load_encoder(tmp_path / "other.pt").load_report
+    assert report is not None
+    assert [s for s in report.assumed if "inner loop" in s or "learned rates" in s] == [
+        f"{name!r} may be learned rates, of a kind that is not read: they move nothing",
+        "the file names no inner loop; without --rule it is sgd:lr=0.01 with 5 steps",
+    ]
+    torch.save({**state, "projection.scale": torch.tensor(0.2)}, tmp_path / "plain.pt")
+    plain = load_encoder(tmp_path / "plain.pt").load_report
+    assert plain is not None
+    assert plain.unexpected == ("projection.scale",)
+    assert not any("learned rates" in s for s in plain.assumed)
+
+
+def test_what_no_rate_says_of_steps_is_said(tmp_path: Path) -> None:
+    torch.save(of.L2LMetaSGD(of.seeded(of.L2LCNN4)).state_dict(), tmp_path / "metasgd.pt")
+    report = load_encoder(tmp_path / "metasgd.pt").load_report
+    assert report is not None
+    assert "the file names no number of inner steps; without --steps it is 5" in report.assumed
+
+
 def test_rates_whose_order_is_lost_are_refused(tmp_path: Path) -> None:
     """safetensors sorts names; rates by number then belong to nobody knows whom."""
     from safetensors.torch import save_file
