@@ -85,6 +85,7 @@ def strip(
     try:
         with torch.no_grad():
             out, again = plain(sample), with_norm(second, norm)(sample)
+            del second  # a network may be large, and a third comes below
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(

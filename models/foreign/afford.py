@@ -20,7 +20,7 @@ Builder = Callable[[Mapping[str, Any]], nn.Module]
 
 def affordable(
     architecture: Mapping[str, Any], held: int, build: Builder = construct, *, said_by: str
-) -> None:
+) -> nn.Module:
     """Refuse a network far larger than its file, before any of it takes memory.
 
     Args:
@@ -29,31 +29,40 @@ def affordable(
         build: What makes the network.
         said_by: Who asks for the network, for the error.
 
+    Returns:
+        The network as `outline` gives it.
+
     Raises:
         CheckpointError: If the network has over `TIMES` as many values, and over `SMALL`; or if
             it cannot be built.
     """
-    wanted = _count(architecture, build)
+    network = outline(architecture, build)
+    wanted = sum(t.numel() for t in network.state_dict().values())
     if wanted > max(TIMES * held, SMALL):
         raise CheckpointError(
             f"{said_by} means a network of {wanted:,} values and the file holds {held:,}; the file "
             "is not of that network",
             code="shape",
         )
+    return network
 
 
-def _count(architecture: Mapping[str, Any], build: Builder) -> int:
-    """Values in a network, from its shapes alone."""
+def outline(architecture: Mapping[str, Any], build: Builder = construct) -> nn.Module:
+    """A network of shapes and names without values, which takes neither time nor memory.
+
+    Args:
+        architecture: As for `build`; not one of the user's own, whose code runs as it is.
+        build: What makes the network.
+
+    Raises:
+        CheckpointError: If it cannot be built.
+    """
     try:
         with torch.device("meta"):
-            return _values(build(architecture))
+            return build(architecture)
     except CheckpointError:  # some compute with small tensors on the way: let these be real
         with _WeightsOnMeta():
-            return _values(build(architecture))
-
-
-def _values(network: nn.Module) -> int:
-    return sum(t.numel() for t in network.state_dict().values())
+            return build(architecture)
 
 
 class _WeightsOnMeta(TorchFunctionMode):

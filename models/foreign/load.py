@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from ..reading.raw import RawCheckpoint
 from ..reading.read import read_file
 from ..rules import Rule
 from ..strip import strip, unused
+from .afford import outline
 from .ask import parse
 from .found import Found
 from .open import identify, with_counters
@@ -44,10 +46,10 @@ def load_foreign(
     refuse_unusable(raw.tensors, raw.path)
     network, cast = _as_float32(network)
     found = identify(raw, network, ask, trust_code=trust_code)
-    plain = build_body(found.architecture)
+    shape_of = build_body if found.architecture["name"] == "factory" else _outline
     body, load, report = strip(
         found.architecture,
-        with_counters(found, plain),
+        with_counters(found, shape_of(found.architecture)),
         found.head,
         found.shape,
         allow_partial=allow_partial,
@@ -79,6 +81,10 @@ def load_foreign(
         still=still,
         lacking=("head.bias",) if head and "head.bias" not in _names(found, head) else (),
     )
+
+
+def _outline(architecture: Mapping[str, Any]) -> nn.Module:
+    return outline(architecture, build_body)
 
 
 def read_raw(path: Path, state_key: str | None) -> RawCheckpoint:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...data.errors import CheckpointError
 from ..reading.raw import RawCheckpoint
-from .afford import affordable
+from .afford import affordable, outline
 from .ask import Ask
 from .config import plain_config, timm_name
 from .found import Found
@@ -86,8 +86,7 @@ def _transformers(raw: RawCheckpoint, tensors: Mapping[str, Tensor], ask: Ask) -
         "head": "",
         "pool": "head",
     }
-    affordable(architecture, _held(tensors), said_by="config.json")
-    network = construct(architecture)
+    network = affordable(architecture, _held(tensors), said_by="config.json")
     if classifies:
         architecture["head"] = last_linear(network)
     else:
@@ -169,16 +168,17 @@ def _library(
     args = timm_args(config, ask) if ask.kind == "timm" else {}
     if args:
         architecture["args"] = args
-    if ask.kind != "factory":  # the user's own code takes what it takes
+    if ask.kind == "factory":  # the user's own code takes what it takes
+        network = construct(architecture)
+    else:
         said_by = "config.json" if config else f"{ask.kind}/{ask.name}"
-        affordable(architecture, _held(tensors), said_by=said_by)
-    network = construct(architecture)
+        network = affordable(architecture, _held(tensors), said_by=said_by)
     pooling = other_pooling(config, network, args)
     if pooling:
         architecture["args"] = args = args | {"global_pool": pooling}
     architecture["channels"] = _channels(network, tensors)
-    if pooling or architecture["channels"] != 3:
-        network = construct(architecture)
+    if ask.kind != "factory" and (pooling or architecture["channels"] != 3):
+        network = outline(architecture)
     wanted = network.state_dict()
     if not set(wanted) & set(tensors) and ask.kind == "factory":
         raise CheckpointError(
@@ -252,7 +252,8 @@ def _split(
         head = {}  # a convolution in the place of a linear layer is none that a rule starts from
     elif "bias" not in head:
         head["bias"] = head["weight"].new_zeros(head["weight"].shape[0])
-    wanted = set(construct(architecture).state_dict())
+    shape_of = construct if architecture["name"] == "factory" else outline
+    wanted = set(shape_of(architecture).state_dict())
     return Found(
         architecture=architecture,
         body={n: t for n, t in body.items() if n in wanted},
@@ -270,4 +271,5 @@ def with_counters(found: Found, body: nn.Module) -> dict[str, Tensor]:
     """The body's tensors; counters of batches at 0: nothing reads them, old files lack them, and
     averaged networks hold fractions of them."""
     counters = {n: t for n, t in body.state_dict().items() if n.endswith(COUNTER)}
-    return {**found.body, **{n: torch.zeros_like(t) for n, t in counters.items()}}
+    zeros = {n: torch.zeros(t.shape, dtype=t.dtype) for n, t in counters.items()}
+    return {**found.body, **zeros}
