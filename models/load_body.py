@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..data.errors import CheckpointError
@@ -77,6 +78,30 @@ def _share(coverage: float) -> str:
     return f"{min(100 * coverage, 99.9999):.6g} %"
 
 
+def _shared(body: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What files that keep a shared tensor once, as safetensors' do, have under another name.
+
+    Raises:
+        CheckpointError: If a file has it twice, with two contents.
+    """
+    first: dict[int, str] = {}
+    found: dict[str, Tensor] = {}
+    names: dict[str, list[str]] = {}
+    for name, parameter in body.named_parameters(remove_duplicate=False):
+        names.setdefault(first.setdefault(id(parameter), name), []).append(name)
+    for alike in names.values():
+        there = [name for name in alike if name in tensors]
+        for name in there[1:]:
+            if not torch.equal(tensors[name], tensors[there[0]]):
+                raise CheckpointError(
+                    f"tensors {there[0]!r} and {name!r} are one in the network and differ in the "
+                    "file; this is another architecture",
+                    code="shared",
+                )
+        found |= {name: tensors[there[0]] for name in alike if there and name not in tensors}
+    return found
+
+
 def load_body(
     architecture: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
@@ -93,9 +118,11 @@ def load_body(
         allow_partial: Whether some may stay random.
 
     Raises:
-        CheckpointError: If a shape or type differs, or a tensor of the body is missing.
+        CheckpointError: If a shape or type differs, a tensor of the body is missing, or one that
+            the body shares between two names differs between them.
     """
     body = build_body(architecture, seed=seed)
+    tensors = {**tensors, **_shared(body, tensors)}
     wanted = body.state_dict()
     matched = {n: tensors[n] for n in wanted if n in tensors}
     for name, found in matched.items():

@@ -320,6 +320,30 @@ def test_what_an_expression_names_moves_as_torchs_own_optimiser_moves_it(
     assert moving
 
 
+def test_a_shared_weight_that_a_file_keeps_once_is_there_twice(tmp_path: Path) -> None:
+    """safetensors' `save_model` leaves all names of a shared tensor out but one."""
+    from safetensors.torch import save_model
+
+    network = of.seeded(Tied)
+    save_model(network, str(tmp_path / "tied.safetensors"))
+    arch = f"{__name__}:Tied,image=28"
+    encoder = load_encoder(tmp_path / "tied.safetensors", arch=arch, trust_code=True)
+    assert encoder.load_report is not None
+    assert (encoder.load_report.missing, encoder.load_report.coverage) == ((), 1)
+    assert torch.equal(encoder.body.get_parameter("two.weight"), network.one.weight)
+    caught: list[Tensor] = []
+    network.scores.register_forward_pre_hook(lambda module, args: caught.append(args[0]))
+    images, _ = support(encoder.shape)
+    with torch.no_grad():
+        network(images)
+        torch.testing.assert_close(encoder.body(images), caught[0])
+    state = {n: t.clone() for n, t in network.state_dict().items()}
+    state["two.weight"] += 1
+    torch.save(state, tmp_path / "apart.pt")
+    with pytest.raises(CheckpointError, match="are one in the network and differ in the file"):
+        load_encoder(tmp_path / "apart.pt", arch=arch, trust_code=True)
+
+
 def test_an_expression_that_hits_one_of_two_names_is_refused(tmp_path: Path) -> None:
     torch.save(of.seeded(Tied).state_dict(), tmp_path / "tied.pt")
     torch.save(of.seeded(of.L2LCNN4).state_dict(), tmp_path / "l2l.pt")
