@@ -16,14 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
 
 from ..data.errors import CheckpointError
 from ..data.files import write_whole
-from .container import decode, encode
+from .container import LONGEST_HEADER, decode, encode
 
 FORMAT = "metaprobe.checkpoint/1"
 LARGEST = 2 * 2**30
@@ -199,4 +199,18 @@ def _read_bytes(path: Path) -> bytes:
                 f"{str(path)!r} holds {status.st_size} bytes; {LARGEST} are allowed",
                 code="too-large",
             )
+        _refuse_foreign(file, str(path), status.st_size)
         return file.read()
+
+
+def _refuse_foreign(file: IO[bytes], where: str, size: int) -> None:
+    """Stop before a file is read whole that does not even speak of our format."""
+    length = int.from_bytes(file.read(8), "little")
+    if 2 <= length <= min(size - 8, LONGEST_HEADER) and b"metaprobe.format" not in file.read(
+        length
+    ):
+        raise CheckpointError(
+            f"{where!r} is no metaprobe checkpoint (its header does not speak of metaprobe.format)",
+            code="not-ours",
+        )
+    file.seek(0)

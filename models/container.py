@@ -22,6 +22,9 @@ from .reading.header import read_header
 LONGEST_HEADER = 2**26
 """Bytes; a longer header is not parsed."""
 
+MOST_VALUES = 500_000
+"""Values in a header, about."""
+
 
 def encode(tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> bytes:
     """A safetensors file as bytes that depend on nothing but its content.
@@ -95,6 +98,12 @@ def decode(raw: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{where!r} is not a safetensors file (its header does not fit its {len(raw)} bytes); "
             "metaprobe reads what `metaprobe train` writes",
             code="not-a-checkpoint",
+        )
+    signs = sum(raw.count(sign, 8, 8 + length) for sign in (b",", b"[", b"{"))
+    if signs > MOST_VALUES:  # this process parses it, which no limit guards
+        raise CheckpointError(
+            f"{where!r} has a header of about {signs:,} values; {MOST_VALUES:,} are allowed",
+            code="too-large",
         )
     try:
         _, words = read_header(raw, where)  # stricter than the library: a name stands once

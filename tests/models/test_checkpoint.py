@@ -348,3 +348,16 @@ def test_a_digest_is_what_it_always_was() -> None:
     plain.update(b"a\0torch.float32\0(2,)\0" + np.array([1, 2], "<f4").tobytes())
     plain.update(b"b\0torch.int64\0()\0" + np.array(3, "<i8").tobytes())
     assert digest({"b": torch.tensor(3), "a": torch.tensor([1.0, 2.0])}) == plain.hexdigest()
+
+
+def test_a_file_that_does_not_speak_of_our_format_is_not_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*args: object) -> None:
+        raise AssertionError("parsed")
+
+    save_file({"w": torch.ones(2)}, tmp_path / "it.safetensors")
+    monkeypatch.setattr("metaprobe.models.checkpoint.decode", never)
+    with pytest.raises(CheckpointError) as refused:
+        read_checkpoint(tmp_path / "it.safetensors")
+    assert refused.value.code == "not-ours"

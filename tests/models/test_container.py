@@ -105,3 +105,17 @@ def test_a_name_that_stands_twice_is_refused_though_the_library_takes_the_last()
     assert load(raw)["w"].dtype == torch.float32
     with pytest.raises(CheckpointError, match="stands twice"):
         decode(raw, "it")
+
+
+def test_a_header_of_millions_of_values_is_not_parsed_in_this_process() -> None:
+    text = b'{"__metadata__":{"metaprobe.format":"1"},"w":[' + b"[]," * 600_000 + b"[]]}"
+    with pytest.raises(CheckpointError) as refused:
+        decode(len(text).to_bytes(8, "little") + text, "it")
+    assert refused.value.code == "too-large"
+    assert "500,000 are allowed" in str(refused.value)
+
+
+def test_a_name_that_no_file_can_hold_is_refused() -> None:
+    for name in ("__metadata__", "a\ud800"):
+        with pytest.raises(CheckpointError, match="cannot hold"):
+            encode({name: torch.ones(1)}, {})
