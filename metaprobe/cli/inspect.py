@@ -113,7 +113,7 @@ def _table(found: Inspection, most: int) -> RenderableType:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from ..models.inspect import by_layer
+    from ..models.tensor_table import by_layer
 
     layers = by_layer(found.tensors)
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False)

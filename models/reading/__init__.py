@@ -8,7 +8,9 @@ child       what runs there, without torch:
   legacy      the stream it wrote before
   pickled     the pickle within, followed but not obeyed
   header      safetensors
-  choose      the state dict among what was found, and its metadata
+  choose      the state dict among what was found
+  words       what stands beside it
+  nothing     why there is none
 folder      a model folder: config.json and its weights, sharded or not
 raw         what comes out: `RawCheckpoint`
 health      values no trained network has

@@ -8,13 +8,14 @@ and the flag names the other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ...data.errors import CheckpointError
-from ...data.pickle_policy import Global, Opaque
+from .nothing import beside, refuse_nothing
 from .prefix import repair
-from .views import Storage, View
+from .views import View
+from .words import inert
 
 Path = tuple[str, ...]
 
@@ -31,14 +32,6 @@ TWINS = (
     ("model", "ema"), ("net", "net_ema"), ("backbone", "momentum_backbone"),
 )  # fmt: skip
 """Two networks whose tensors lie in one dictionary under these prefixes."""
-
-NOT_WEIGHTS = ("optim", "sched", "scaler", "callbacks", "loops", "rng", "exp_avg")
-INSTRUCTIONS = frozenset(
-    {"_target_", "_instantiator", "auto_map", "class_path", "url", "trust_remote_code"}
-)
-MOST_WORDS = 50_000
-MOST_LETTERS = 4 * 2**20
-LONGEST_WORD = 2000
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,7 @@ def choose(value: Any, state_key: str | None, where: str) -> Choice:
     """
     found = dict(_candidates(value))
     if state_key != ".":
-        _refuse_nothing(value, found, where)
+        refuse_nothing(value, found, where)
     names = tuple(".".join(path) for path in found)
     flags: dict[str, str] = {}
     if state_key is not None:
@@ -131,7 +124,7 @@ def _candidates(value: Any) -> Iterator[tuple[Path, dict[str, View]]]:
         stack += [
             ((*path, key), inner)
             for key, inner in reversed(one.items())
-            if isinstance(key, str) and not _beside(key)
+            if isinstance(key, str) and not beside(key)
         ]
 
 
@@ -207,181 +200,3 @@ def _flat(value: Any) -> dict[str, View]:
             seen.add(id(one))
             stack += [((*path, k), v) for k, v in reversed(one.items()) if isinstance(k, str)]
     return out
-
-
-def _refuse_nothing(value: Any, found: Mapping[Path, Any], where: str) -> None:
-    if found:
-        return
-    if isinstance(value, View):
-        raise CheckpointError(
-            f"{where!r} holds one tensor of shape {value.shape} without a name; a state dict is "
-            "needed",
-            code="no-tensors",
-        )
-    if isinstance(value, dict) and any(
-        isinstance(v, View) and not isinstance(k, str) for k, v in value.items()
-    ):
-        raise CheckpointError(
-            f"{where!r} holds tensors whose names are not text; a state dict is needed",
-            code="keys",
-        )
-    arrays = _arrays(value)
-    if arrays:
-        raise CheckpointError(
-            f"{where!r} holds NumPy arrays, not tensors, such as {ascii(arrays)[:60]}; save it again "
-            "with `torch.save({n: torch.from_numpy(a) for n, a in arrays.items()}, ...)`",
-            code="no-tensors",
-        )
-    if _somewhere(value):
-        raise CheckpointError(
-            f"{where!r} holds tensors in a list or under keys that are not text; save the state "
-            "dict alone, with `torch.save(model.state_dict(), ...)`",
-            code="no-tensors",
-        )
-    has = ""
-    if isinstance(value, dict):
-        has = ", ".join(ascii(k)[:40] for k in list(value)[:6])
-    raise CheckpointError(
-        f"{where!r} holds no weights ({f'only {has}' if has else 'nothing with a name'}); a state "
-        "dict with at least one tensor is needed",
-        code="no-tensors",
-    )
-
-
-def _somewhere(value: Any) -> bool:
-    """Whether tensors lie anywhere but under an optimiser's names."""
-    stack = [value]
-    seen: set[int] = set()
-    while stack:
-        one = stack.pop()
-        if isinstance(one, View):
-            return True
-        if not isinstance(one, dict | list | tuple) or id(one) in seen:
-            continue
-        seen.add(id(one))
-        if isinstance(one, dict):
-            stack += [v for k, v in one.items() if not _beside(k)]
-        else:
-            stack += one
-    return False
-
-
-def _beside(key: Any) -> bool:
-    return isinstance(key, str) and any(word in key.lower() for word in NOT_WEIGHTS)
-
-
-def _arrays(value: Any) -> str:
-    """The name of an array in nested dictionaries; empty where there is none."""
-    stack = [value]
-    seen: set[int] = set()
-    while stack:
-        one = stack.pop()
-        if not isinstance(one, dict) or id(one) in seen:
-            continue
-        seen.add(id(one))
-        for key, inner in one.items():
-            sizes = getattr(inner, "shape", ())
-            if isinstance(key, str) and sizes != () and not isinstance(inner, View):
-                return key
-        stack += list(one.values())
-    return ""
-
-
-def inert(value: Any, skip: set[int] | None = None) -> tuple[Any, str]:
-    """Nested data as JSON values, and a sentence if they ask for code or addresses.
-
-    Args:
-        value: Nested plain data.
-        skip: Identities of containers whose tensors are left out.
-
-    >>> inert({"_target_": "os.system"})[0]
-    {'_target_': 'os.system'}
-    """
-    words = _Words(skip or set())
-    plain = words.plain(value)
-    if not words.instructions:
-        return plain, ""
-    return plain, (
-        f"names code or addresses in its settings ({', '.join(words.instructions[:3])}); they "
-        "are words here, and nothing was imported or fetched"
-    )
-
-
-@dataclass
-class _Words:
-    """Nested data as JSON values: bounded, without tensors' values, each container once."""
-
-    skip: set[int]
-    count: int = 0
-    letters: int = 0
-    instructions: list[str] = field(default_factory=list)
-    inside: set[int] = field(default_factory=set)
-
-    def plain(self, value: Any, path: str = "", depth: int = 0) -> Any:
-        self.count += 1
-        if self.full or depth > 24:
-            return "…"
-        if value is None or isinstance(value, bool):
-            return value
-        if isinstance(value, int):
-            return value if value.bit_length() <= 63 else f"integer of {value.bit_length()} bits"
-        if isinstance(value, float):
-            return value if abs(value) < float("inf") else str(value)
-        if isinstance(value, str):
-            self.letters += min(len(value), LONGEST_WORD)
-            return value if len(value) <= LONGEST_WORD else value[:LONGEST_WORD] + "…"
-        if isinstance(value, View):
-            return f"tensor {value.dtype} {value.shape}"
-        if isinstance(value, Global):
-            return value.name
-        if isinstance(value, bytes):
-            return f"{len(value)} bytes"
-        return self._container(value, path, depth)
-
-    @property
-    def full(self) -> bool:
-        """Whether no more is kept; what is left of a container is then one sign."""
-        return self.count > MOST_WORDS or self.letters > MOST_LETTERS
-
-    def _container(self, value: Any, path: str, depth: int) -> Any:
-        if id(value) in self.inside:
-            return "…"
-        self.inside.add(id(value))
-        try:
-            if isinstance(value, dict):
-                out: dict[str, Any] = {}
-                for key, inner in value.items():
-                    if self.full:
-                        out["…"] = "…"
-                        break
-                    word = key if isinstance(key, str) else ascii(key)
-                    self.letters += min(len(word), 200)
-                    below = f"{path[:200]}.{word[:200]}" if path else word[:200]
-                    if word in INSTRUCTIONS:
-                        self.instructions.append(below[:80])
-                    if id(value) in self.skip and isinstance(inner, View):
-                        continue
-                    if id(inner) not in self.skip:
-                        out[word[:200]] = self.plain(inner, below, depth + 1)
-                return out
-            if isinstance(value, list | tuple | set | frozenset):
-                listed = []
-                for inner in value:
-                    listed.append(self.plain(inner, path, depth + 1))
-                    if self.full:
-                        break
-                return listed
-            if isinstance(value, Opaque):
-                parts = {"args": value.args, "state": value.state, "items": value.items}
-                told = {k: self.plain(v, path, depth + 1) for k, v in parts.items() if v}
-                return {"class": value.name, **told}
-            if isinstance(value, tuple | Storage):
-                return "storage"
-            item = getattr(value, "tolist", None)  # NumPy: a scalar or an array
-            if item is None:
-                return type(value).__name__
-            if getattr(value, "ndim", 0):
-                return f"array {value.dtype} {value.shape}"
-            return self.plain(item(), path, depth + 1)
-        finally:
-            self.inside.discard(id(value))

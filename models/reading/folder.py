@@ -22,12 +22,12 @@ from torch import Tensor
 from ...data.confined import SECONDS
 from ...data.errors import CheckpointError
 from ...data.private import Private, private_copy
-from .choose import inert
 from .header import once
 from .health import health_flags, refuse_unusable
 from .raw import Flag, RawCheckpoint
 from .sandbox import run_child
 from .sniff import sniff
+from .words import inert
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
