@@ -19,6 +19,7 @@ from .foreign.afford import affordable
 from .forward import Params
 from .load_body import LoadReport
 from .norms import NormMode
+from .reading.raw import RawCheckpoint
 from .rules import Adapts, Rule, RuleName
 from .strip import StripReport, strip
 
@@ -133,6 +134,7 @@ def load_encoder(
     state_key: str | None = None,
     allow_partial: bool = False,
     trust_code: bool = False,
+    raw: RawCheckpoint | None = None,
 ) -> Encoder:
     """An encoder from a checkpoint: ours by name or path, or anybody's file or folder.
 
@@ -144,6 +146,7 @@ def load_encoder(
         state_key: Which dictionary of the file holds the weights, where there are several.
         allow_partial: Whether tensors that the file lacks may stay random.
         trust_code: Whether `arch` may name the user's own code, which is then run.
+        raw: What `foreign.load.read_raw` gave for this source and key; None to read it.
 
     Raises:
         CheckpointError: If the checkpoint cannot be trusted or understood.
@@ -164,6 +167,7 @@ def load_encoder(
         state_key=state_key,
         allow_partial=allow_partial,
         trust_code=trust_code,
+        raw=raw,
     )
 
 

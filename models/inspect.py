@@ -106,11 +106,13 @@ def inspect(
     raw = read_raw(find_checkpoint(source), state_key)
     encoder, refusal = None, None
     try:
-        encoder = load_encoder(source, arch=arch, state_key=state_key, trust_code=trust_code)
+        encoder = load_encoder(
+            source, arch=arch, state_key=state_key, trust_code=trust_code, raw=raw
+        )
     except CheckpointError as error:
         refusal = str(error)
         if error.code == "missing-tensors":
-            encoder = _partial(source, arch, state_key, trust_code)
+            encoder = _partial(source, arch, state_key, trust_code, raw)
     load = encoder.load_report if encoder else None
     return Inspection(
         path=raw.path,
@@ -138,12 +140,21 @@ def inspect(
 
 
 def _partial(
-    source: str | Path, arch: str | None, state_key: str | None, trust_code: bool
+    source: str | Path,
+    arch: str | None,
+    state_key: str | None,
+    trust_code: bool,
+    raw: RawCheckpoint,
 ) -> Encoder | None:
     """What there is of an encoder whose file lacks tensors."""
     try:
         return load_encoder(
-            source, arch=arch, state_key=state_key, trust_code=trust_code, allow_partial=True
+            source,
+            arch=arch,
+            state_key=state_key,
+            trust_code=trust_code,
+            allow_partial=True,
+            raw=raw,
         )
     except CheckpointError:
         return None

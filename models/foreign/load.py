@@ -33,7 +33,13 @@ BUFFERS = ("running_mean", "running_var", COUNTER)
 
 
 def load_foreign(
-    path: Path, *, arch: str | None, state_key: str | None, allow_partial: bool, trust_code: bool
+    path: Path,
+    *,
+    arch: str | None,
+    state_key: str | None,
+    allow_partial: bool,
+    trust_code: bool,
+    raw: RawCheckpoint | None = None,
 ) -> Encoder:
     """Read, identify, strip; see `load_encoder`.
 
@@ -41,7 +47,8 @@ def load_foreign(
         CheckpointError: If any of these fails.
     """
     ask = parse(arch)
-    raw = read_raw(path, state_key)
+    if raw is None:
+        raw = read_raw(path, state_key)
     network, rates = split_rates(raw.repaired)
     refuse_unusable(raw.tensors, raw.path)
     network, cast = _as_float32(network)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
 from metaprobe.analysis.audit import audit
 from metaprobe.analysis.result import Audit
 from metaprobe.models.inspect import inspect
+from metaprobe.models.reading.raw import RawCheckpoint
+from metaprobe.models.reading.read import read_file
 
 from .foreign import learners as of
 from .runs import trained
@@ -92,3 +96,20 @@ def test_a_file_of_eight_bit_floats_is_shown(tmp_path: Path) -> None:
     for dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
         torch.save({"bn.running_var": torch.ones(3).to(dtype), "bn.running_mean": torch.ones(3).to(dtype)}, tmp_path / "a")  # fmt: skip
         assert {row.dtype for row in inspect(tmp_path / "a").tensors} == {str(dtype)[6:]}
+
+
+def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = of.seeded(of.L2LCNN4).state_dict()
+    whole = set(state)
+    del state["features.0.conv.bias"]  # looked at again as far as it goes
+    torch.save(state, tmp_path / "it.pt")
+    reads: list[Path] = []
+
+    def counted(path: Path, **named: Any) -> RawCheckpoint:
+        reads.append(path)
+        return read_file(path, **named)
+
+    monkeypatch.setattr("metaprobe.models.foreign.load.read_file", counted)
+    found = inspect(tmp_path / "it.pt")
+    assert {row.name for row in found.tensors} == whole - {"features.0.conv.bias"}
+    assert reads == [tmp_path / "it.pt"]
