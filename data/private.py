@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,7 @@ def private_copy(
     expect_sha256: str | None = None,
     *,
     refusal: type[MetaprobeError] = CheckpointError,
+    look: Callable[[bytes, int, str], object] | None = None,
 ) -> Iterator[Private]:
     """A private copy of a regular file, deleted when done with.
 
@@ -58,6 +59,8 @@ def private_copy(
         path: The file; a link is followed and its end recorded.
         expect_sha256: What its bytes must hash to.
         refusal: The error's class.
+        look: Given the first bytes, the size and the path before anything is copied; it raises
+            where a copy would be in vain. What it saw is to be looked at again in the copy.
 
     Raises:
         MetaprobeError: If it is missing, no regular file, too large, changes while it is
@@ -68,9 +71,12 @@ def private_copy(
         status = os.fstat(source.fileno())
         if status.st_size > LARGEST:
             raise refusal(
-                f"{str(path)!r} holds {status.st_size} bytes; {LARGEST} are allowed",
+                f"{str(path)!r} holds {status.st_size} bytes; {LARGEST} are allowed, so save what is "
+                "needed of it alone (of a checkpoint its weights, without the optimiser's state)",
                 code="too-large",
             )
+        if look is not None:
+            look(os.pread(source.fileno(), 2**13, 0), status.st_size, str(path))
         digest = hashlib.sha256()
         size = 0
         while chunk := source.read(CHUNK):

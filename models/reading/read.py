@@ -40,7 +40,7 @@ def read_file(
         return read_folder(place, expect_sha256, state_key)
     if place.name in INDEXES:
         return read_folder(place.parent, expect_sha256, state_key)
-    with private_copy(place, expect_sha256) as file:
+    with private_copy(place, expect_sha256, look=sniff) as file:
         return read_opened(file, state_key)
 
 

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import socket
 import sys
+import time
 from collections import Counter, OrderedDict
 from importlib import import_module
 from pathlib import Path
@@ -308,3 +309,12 @@ def test_what_stands_beside_the_weights_is_bounded(tmp_path: Path) -> None:
         saved(tmp_path, {"model": weights(), "log": often, "wide": list(range(10**6))})
     )
     assert len(str(found.metadata)) < 6 * 2**20
+
+
+def test_a_file_of_no_known_format_is_not_copied_first(tmp_path: Path) -> None:
+    with open(tmp_path / "zeros.pt", "wb") as file:
+        file.truncate(6 * 2**30)  # a hole, which takes no room
+    start = time.monotonic()
+    with pytest.raises(CheckpointError, match="no known format"):
+        read_file(tmp_path / "zeros.pt")
+    assert time.monotonic() - start < 2
