@@ -147,8 +147,8 @@ def plan(encoder: Encoder, asked: AuditSettings, drawn: Drawn) -> Measurement:
     check_taps(encoder.body, [parse_tap(text) for text in asked.layers], encoder.shape)
     rule = _rule(encoder, asked)
     _refuse_two_meanings(encoder, rule)
-    if asked.rule is not None:
-        encoder = replace(encoder, rates={})
+    if asked.rule is not None and encoder.rates:
+        encoder = _without_rates(encoder, asked.rule)
     learned = encoder.rates.get("head.weight")
     if learned is not None and learned.ndim == 2 and len(learned) != asked.way:
         raise CheckpointError(
@@ -190,6 +190,15 @@ def _rule(encoder: Encoder, asked: AuditSettings) -> Rule:
     if asked.steps is not None:
         own = replace(own, steps=asked.steps)
     return own if asked.adapts is None else replace(own, adapts=asked.adapts)
+
+
+def _without_rates(encoder: Encoder, rule: str) -> Encoder:
+    """The encoder as if it had learned no rates, with a word that it has."""
+    report = encoder.load_report
+    if report is not None:
+        said = f"the rates that the file has learned are left aside for {rule}"
+        report = replace(report, assumed=(*report.assumed, said))
+    return replace(encoder, rates={}, load_report=report)
 
 
 def _refuse_two_meanings(encoder: Encoder, rule: Rule) -> None:

@@ -115,6 +115,18 @@ def test_a_rule_of_the_command_line_moves_what_its_expression_names(
     assert refused.value.code == "moves-nothing"
 
 
+def test_learned_rates_that_another_rule_leaves_aside_are_said_to_be() -> None:
+    settings = AuditSettings(episodes=2, query=2, steps=1)
+    said = "Assumed: the rates that the file has learned are left aside for sgd:lr=0.1."
+    encoder = load_encoder("meta-sgd-glyphs-s0")
+    aside = audited(encoder, settings, rule="sgd:lr=0.1")
+    assert said in cautions(aside)
+    assert aside.rates is None
+    used = audited(encoder, settings)
+    assert said not in cautions(used)
+    assert used.rates is not None
+
+
 def test_a_body_that_is_partly_random_is_audited_only_on_request_and_marked(
     arrays: Path, tmp_path: Path
 ) -> None:
