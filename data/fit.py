@@ -34,7 +34,7 @@ def fit_images(
     if not resize:
         raise DataError(
             f"{data.name!r} has images of shape {data.shape} and the encoder takes {shape}; "
-            "allow it with --resize, or choose other data",
+            "allow it with --resize, which also turns colour to grey or back, or choose other data",
             code="image-shape",
         )
     steps = [data.prepared] if data.prepared else []

@@ -7,6 +7,7 @@ convolution (`forward.py`).
 
 from __future__ import annotations
 
+import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -93,6 +94,13 @@ def build_backbone(architecture: Mapping[str, Any], *, seed: int = 0) -> nn.Modu
     if not isinstance(name, str) or name not in BACKBONES:
         raise CheckpointError(
             f"architecture {name!r} is unknown; known are {', '.join(sorted(BACKBONES))}",
+            code="unknown-architecture",
+        )
+    taken = inspect.signature(BACKBONES[name]).parameters
+    unknown = [str(key) for key in arguments if key not in taken]
+    if unknown:
+        raise CheckpointError(
+            f"architecture {name!r} takes no {unknown[0]!r}; it takes {', '.join(taken)}",
             code="unknown-architecture",
         )
     for key, value in arguments.items():

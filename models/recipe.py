@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..data.errors import CheckpointError
+from .backbones import build_backbone
 from .bootstrap import Bootstrap
 from .learners import LEARNERS, Learner, LearnerName
 from .norms import NormMode
@@ -99,6 +101,13 @@ class Recipe(_Section):
             raise ValueError(f"[bootstrap] is for learner 'bmg'; {self.learner!r} has no target")
         return self
 
+    @field_validator("architecture")
+    @classmethod
+    def _is_one_of_ours(cls, said: dict[str, Any]) -> dict[str, Any]:
+        with torch.device("meta"):
+            build_backbone(said)
+        return said
+
     @property
     def how(self) -> Learner:
         """The learner the name stands for."""
@@ -146,6 +155,8 @@ def read_recipe(path: Path, *, seed: int | None = None) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the recipe"
+        said = first["msg"].removeprefix("Value error, ")
         raise CheckpointError(
-            f"{where}: {place}: {first['msg'].lower()} (got {first['input']!r})", code="recipe"
+            f"{where}: {place}: {said[:1].lower()}{said[1:]} (got {first['input']!r})",
+            code="recipe",
         ) from error

@@ -19,6 +19,7 @@ from .options import (
     Json,
     MaxUnreadable,
     NoCache,
+    Resize,
     Seed,
     StateKey,
     TrustCode,
@@ -85,7 +86,7 @@ def audit(
     k: Annotated[int, typer.Option("-k", "--neighbours", help="Neighbours that vote.")] = 1,
     metric: Annotated[str, typer.Option(help="cosine or euclidean.")] = "cosine",
     sesoi: Annotated[float, typer.Option(help="Smallest effect of interest, a share.")] = 0.0025,
-    resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    resize: Resize = False,
     image_size: ImageSize = None,
     max_unreadable: MaxUnreadable = 0.0,
     out: Annotated[

@@ -14,6 +14,7 @@ from .options import (
     Json,
     MaxUnreadable,
     NoCache,
+    Resize,
     Seed,
     StateKey,
     TrustCode,
@@ -44,7 +45,7 @@ def compare(
     ] = 500,
     k: Annotated[int, typer.Option("-k", "--neighbours", help="Neighbours of an image.")] = 10,
     repeats: Annotated[int, typer.Option(help="Permutations of each null.")] = 50,
-    resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    resize: Resize = False,
     image_size: ImageSize = None,
     max_unreadable: MaxUnreadable = 0.0,
     out: Annotated[

@@ -16,6 +16,7 @@ from .options import (
     MaxUnreadable,
     NoCache,
     NoDraw,
+    Resize,
     StateKey,
     TrustCode,
     load,
@@ -38,7 +39,7 @@ def embed(
         str | None,
         typer.Option(help="LAYER or LAYER:POOL, such as block2:avg [default: the embedding]."),
     ] = None,
-    resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    resize: Resize = False,
     image_size: ImageSize = None,
     max_unreadable: MaxUnreadable = 0.0,
     out: Annotated[
@@ -99,7 +100,7 @@ def probe(
         list[int] | None, typer.Option("-k", "--neighbours", help="Neighbours, repeatable.")
     ] = None,
     temperature: Annotated[float, typer.Option(help="Of the softmax vote.")] = 0.07,
-    resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    resize: Resize = False,
     image_size: ImageSize = None,
     max_unreadable: MaxUnreadable = 0.0,
     arch: Arch = None,

@@ -14,6 +14,7 @@ from .options import (
     Json,
     MaxUnreadable,
     NoCache,
+    Resize,
     Seed,
     StateKey,
     TrustCode,
@@ -63,7 +64,7 @@ def map_(
         list[str] | None,
         typer.Option(help="Also write projector, atlas, fiftyone or npz, repeatable."),
     ] = None,
-    resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    resize: Resize = False,
     image_size: ImageSize = None,
     max_unreadable: MaxUnreadable = 0.0,
     out: Annotated[Path, typer.Option(help="Folder for the figure, map.json and exports.")] = Path(

@@ -28,6 +28,11 @@ Jobs = Annotated[
     int | None, typer.Option(min=1, help="Blocks side by side [default: the processors].")
 ]
 
+Resize = Annotated[
+    bool,
+    typer.Option("--resize", help="Let images be made to fit: their side, colour to grey or back."),
+]
+
 Arch = Annotated[
     str | None,
     typer.Option(

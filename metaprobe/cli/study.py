@@ -17,6 +17,7 @@ from .options import (
     Json,
     MaxUnreadable,
     NoCache,
+    Resize,
     Seed,
     open_store,
     processors,
@@ -56,7 +57,7 @@ def study(
     episodes: Annotated[
         int | None, typer.Option(help="Paired episodes [default: 600; quick: 60].")
     ] = None,
-    resize: Annotated[bool, typer.Option("--resize", help="Let images be made to fit.")] = False,
+    resize: Resize = False,
     image_size: ImageSize = None,
     max_unreadable: MaxUnreadable = 0.0,
     jobs: Jobs = None,

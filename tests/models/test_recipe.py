@@ -74,6 +74,12 @@ def test_a_seed_given_beside_the_file_replaces_the_files(tmp_path: Path) -> None
         ('learner = "maml"\ntask = 5', "task: input should be"),
         ('learner = "maml"\nnorm = "layer"', "norm: input should be"),
         ('learner = "maml"\narchitecture = "conv4"', "architecture: input should be a valid dict"),
+        ('learner = "maml"\n[architecture]\nname = "conv4"\nfilter = 8', "takes no 'filter'"),
+        ('learner = "maml"\n[architecture]\nname = "vgg"', "architecture 'vgg' is unknown"),
+        (
+            'learner = "maml"\n[architecture]\nname = "conv4"\nfilters = 1000000',
+            "architecture: architecture 'conv4' with filters=1000000",
+        ),
     ],
 )
 def test_a_wrong_key_or_value_is_named(tmp_path: Path, text: str, place: str) -> None:

@@ -266,12 +266,6 @@ def few_images() -> LabelledImages:
         ({}, training_data, lambda: planted_images(8, 12, size=20), "shape"),
         ({"task": {"way": 4}}, training_data, validation_data, "strip"),
         (
-            {"architecture": {"filters": 10**6}},
-            training_data,
-            validation_data,
-            "unknown-architecture",
-        ),
-        (
             {},
             lambda: planted_images(9, 6, size=8),
             lambda: planted_images(8, 12, size=8),
