@@ -115,7 +115,8 @@ def strip(
         all_from_file=not load.missing,
     )
     last = giver(first, sample)
-    _refuse(report, "" if head else _named_as_head(last), last)
+    own = architecture.get("name") == "factory"
+    _refuse(report, "" if head else _named_as_head(last), last, own=own)
     return first, load, report
 
 
@@ -183,7 +184,7 @@ def _head_input(
     return caught[0].flatten(1)
 
 
-def _refuse(report: StripReport, left_in: str, last: str) -> None:
+def _refuse(report: StripReport, left_in: str, last: str, *, own: bool = False) -> None:
     """Stop at the first check that failed.
 
     Args:
@@ -191,6 +192,7 @@ def _refuse(report: StripReport, left_in: str, last: str) -> None:
         left_in: A layer named as classifiers are that gives the embedding.
         last: Any linear layer that gives it: 64 features may have a head of 64 classes, but
             not where they come out of a linear layer.
+        own: Whether the caller builds the network, and can say which layer its head is.
     """
     reasons = {
         f"the embedding is the output of {left_in!r}, which is named as a classifier is": bool(
@@ -207,4 +209,5 @@ def _refuse(report: StripReport, left_in: str, last: str) -> None:
     }
     for reason, failed in reasons.items():
         if failed:
-            raise CheckpointError(f"stripping the head failed: {reason}", code="strip")
+            hint = "; say head=NAME or head=none in --arch" if own else ""
+            raise CheckpointError(f"stripping the head failed: {reason}{hint}", code="strip")

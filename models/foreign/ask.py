@@ -10,7 +10,8 @@
     A transformers folder, read otherwise than its class says.
 ``package.module:factory``
     What the user's own function or class makes, when called without arguments.
-    This runs the user's code, so it has to be allowed apart.
+    This runs the user's code, so it has to be allowed apart. Its head is the linear layer that
+    gives its output, else the last one; ``head=NAME`` or ``head=none`` says otherwise.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ..backbones import BACKBONES
 
 LIBRARIES = ("timm", "torchvision")
 COMMON = ("image", "normalise", "pool")
+OWN = (*COMMON, "head")
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "conv4": ("strided", "pooled", "slope", "affine", "channels"),
     **{name: ("pooled", "channels", "wide_stem") for name in BACKBONES if name != "conv4"},
@@ -74,7 +76,7 @@ def parse(text: str | None) -> Ask:
         return Ask()
     own = re.fullmatch(r"(\w+(?:\.\w+)*):([A-Za-z_]\w*)((?:,\w+=[^,]*)*)", text)
     if own and own[1] not in BACKBONES and own[1] not in LIBRARIES:
-        return Ask("factory", f"{own[1]}:{own[2]}", _settings(own[3].lstrip(","), COMMON, text))
+        return Ask("factory", f"{own[1]}:{own[2]}", _settings(own[3].lstrip(","), OWN, text))
     name, _, said = text.partition(":")
     library, _, member = name.partition("/")
     if library in LIBRARIES and re.fullmatch(r"[\w.\-]+", member):

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...data.errors import CheckpointError
+from .ask import Ask
 from .hub import construct
 
 HEADS = ("classifier", "fc", "head", "heads", "logits", "last_linear", "linear")
@@ -94,3 +96,28 @@ def giver(network: nn.Module, sample: Tensor) -> str:
         if out is not None and seen.shape == out.shape and torch.equal(seen, out):
             return name
     return ""
+
+
+def own_head(network: nn.Module, ask: Ask, shape: tuple[int, int, int]) -> str:
+    """The classifier of a network of the user's own; empty for none.
+
+    Raises:
+        CheckpointError: If the user names a layer that is no linear one.
+    """
+    said = ask.settings.get("head")
+    linears = [name for name, layer in network.named_modules() if type(layer) is nn.Linear]
+    if said == "none":
+        return ""
+    if said is not None:
+        if said not in linears:
+            raise CheckpointError(
+                f"head={said!r} names no linear layer of {ask.name!r}; say head=none, or one of "
+                f"{', '.join(linears) or 'none'}",
+                code="head",
+            )
+        return str(said)
+    sample = torch.rand((2, *shape), generator=torch.Generator().manual_seed(0))
+    try:
+        return giver(network.eval(), sample) or last_linear(network)
+    except Exception:  # it takes other images; that is said where it is loaded
+        return last_linear(network)

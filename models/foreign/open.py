@@ -15,7 +15,7 @@ from .ask import Ask
 from .config import plain_config, timm_name
 from .found import Found
 from .guess import guess
-from .headless import last_linear
+from .headless import last_linear, own_head
 from .hub import code_of, construct, quiet_transformers, transformers_config, version_of
 from .images import image_shape, statistics, timm_images
 from .structure import COUNTER
@@ -186,7 +186,13 @@ def _library(
             f"{next(iter(tensors), 'none')!r}, the network {next(iter(wanted), 'none')!r}",
             code="missing-tensors",
         )
-    head = classifier(network, ask.name) or last_linear(network)
+    assumed: list[str] = []
+    words = timm_words(config, network, args)
+    shape, normalisation = timm_images(words, architecture["channels"], ask, assumed)
+    if ask.kind == "factory":
+        head = own_head(network, ask, shape)
+    else:
+        head = classifier(network, ask.name) or last_linear(network)
     if head and f"{head}.weight" in tensors and tensors[f"{head}.weight"].ndim == 2:
         architecture["head"] = head
     elif head and ask.kind != "factory":
@@ -204,9 +210,6 @@ def _library(
     if isinstance(width, int):
         evidence.append(f"timm says that its head takes {width} values")
         architecture["expects"] = width
-    assumed: list[str] = []
-    words = timm_words(config, network, args)
-    shape, normalisation = timm_images(words, architecture["channels"], ask, assumed)
     return _split({**architecture, **normalisation}, tensors, tensors, shape, evidence, assumed)
 
 

@@ -145,9 +145,13 @@ def test_a_projection_that_hides_from_the_state_dict_is_found(
 
 
 def test_logits_instead_of_features_are_found(planted: Planted, tmp_path: Path) -> None:
-    path = saved(TwoHeads().state_dict(), tmp_path)
+    network = TwoHeads().eval()
+    path = saved(network.state_dict(), tmp_path)
     with pytest.raises(CheckpointError, match="stripping the head failed"):
-        load_encoder(path, arch=planted(TwoHeads), trust_code=True)
+        load_encoder(path, arch=f"{planted(TwoHeads)},head=unused", trust_code=True)
+    encoder = load_encoder(path, arch=planted(TwoHeads), trust_code=True)
+    sample = torch.rand(2, 3, 12, 12)
+    assert torch.equal(encoder.body(sample), network.body(sample))
 
 
 def test_tied_parameters_move_as_one_and_frozen_ones_stay(planted: Planted, tmp_path: Path) -> None:

@@ -361,3 +361,65 @@ def test_an_expression_that_hits_one_of_two_names_is_refused(tmp_path: Path) -> 
     for encoder, adapts in ((tied, r"one\."), (learner, r"block4|features\.3"), (learner, "conv")):
         settings = AuditSettings(episodes=2, query=2, adapts=adapts, resize=True)
         plan(encoder, settings, draw(settings, encoder.shape))
+
+
+class HeadFirst(nn.Module):
+    """Its head is defined before another linear layer; or it has none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = nn.Linear(30, 5)
+        self.conv, self.inner, self.norm = nn.Conv2d(1, 30, 5), nn.Linear(30, 30), nn.LayerNorm(30)
+
+    def embed(self, x: Tensor) -> Tensor:
+        rows = self.conv(x).mean(dim=(2, 3))
+        out: Tensor = self.norm(rows + self.inner(rows))
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.scores(self.embed(x))
+        return out
+
+
+class Headless(HeadFirst):
+    def __init__(self) -> None:
+        super().__init__()
+        del self.scores
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.embed(x)
+
+
+@pytest.mark.parametrize(
+    ("build", "said", "found"),
+    [
+        (HeadFirst, "", "scores"),
+        (HeadFirst, ",head=scores", "scores"),
+        (Headless, ",head=none", ""),
+    ],
+)
+def test_the_head_of_ones_own_network_is_what_gives_its_output_or_what_is_said(
+    tmp_path: Path, build: Any, said: str, found: str
+) -> None:
+    network = of.seeded(build)
+    torch.save(network.state_dict(), tmp_path / "own.pt")
+    arch = f"{__name__}:{build.__name__},image=28{said}"
+    encoder = load_encoder(tmp_path / "own.pt", arch=arch, trust_code=True)
+    assert encoder.architecture["head"] == found
+    assert bool(encoder.head) is bool(found)
+    images, _ = support(encoder.shape)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.body(images), network.embed(images))
+
+
+def test_a_head_that_is_said_wrongly_is_refused(tmp_path: Path) -> None:
+    torch.save(of.seeded(Headless).state_dict(), tmp_path / "own.pt")
+    arch = f"{__name__}:Headless,image=28"
+    for said, words in (("", "say head=NAME or head=none"), (",head=nothing", "one of inner")):
+        with pytest.raises(CheckpointError, match=words):
+            load_encoder(tmp_path / "own.pt", arch=arch + said, trust_code=True)
+    torch.save(of.seeded(HeadFirst).state_dict(), tmp_path / "own.pt")
+    with pytest.raises(CheckpointError, match="head failed"):
+        load_encoder(
+            tmp_path / "own.pt", arch=f"{__name__}:HeadFirst,image=28,head=inner", trust_code=True
+        )
