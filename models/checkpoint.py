@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..data.errors import CheckpointError
 from ..data.files import write_whole
-from .container import LONGEST_HEADER, decode, encode
+from .container import decode, encode, header_length
 
 FORMAT = "metaprobe.checkpoint/1"
 LARGEST = 2 * 2**30
@@ -205,10 +205,8 @@ def _read_bytes(path: Path) -> bytes:
 
 def _refuse_foreign(file: IO[bytes], where: str, size: int) -> None:
     """Stop before a file is read whole that does not even speak of our format."""
-    length = int.from_bytes(file.read(8), "little")
-    if 2 <= length <= min(size - 8, LONGEST_HEADER) and b"metaprobe.format" not in file.read(
-        length
-    ):
+    length = header_length(file.read(8), size, where)
+    if b"metaprobe.format" not in file.read(length):
         raise CheckpointError(
             f"{where!r} is no metaprobe checkpoint (its header does not speak of metaprobe.format)",
             code="not-ours",

@@ -79,6 +79,27 @@ def _raw(tensor: Tensor) -> bytes | memoryview:
     return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
+def header_length(start: bytes, size: int, where: str) -> int:
+    """The bytes of a header, which must fit its file.
+
+    Args:
+        start: The file's first eight bytes.
+        size: Its length.
+        where: What to call it in an error.
+
+    Raises:
+        CheckpointError: If it does not fit.
+    """
+    length = int.from_bytes(start, "little")
+    if not 2 <= length <= min(size - 8, LONGEST_HEADER):
+        raise CheckpointError(
+            f"{where!r} is not a safetensors file (its header does not fit its {size} bytes); "
+            "metaprobe reads what `metaprobe train` writes",
+            code="not-a-checkpoint",
+        )
+    return length
+
+
 def decode(raw: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file.
 
@@ -92,13 +113,7 @@ def decode(raw: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     >>> decode(encode({}, {"a": "b"}), "nothing")
     ({}, {'a': 'b'})
     """
-    length = int.from_bytes(raw[:8], "little")
-    if not 2 <= length <= min(len(raw) - 8, LONGEST_HEADER):
-        raise CheckpointError(
-            f"{where!r} is not a safetensors file (its header does not fit its {len(raw)} bytes); "
-            "metaprobe reads what `metaprobe train` writes",
-            code="not-a-checkpoint",
-        )
+    length = header_length(raw[:8], len(raw), where)
     signs = sum(raw.count(sign, 8, 8 + length) for sign in (b",", b"[", b"{"))
     if signs > MOST_VALUES:  # this process parses it, which no limit guards
         raise CheckpointError(

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...data.confined import Answer, ask_child, exactly
 from ...data.errors import CheckpointError
 from ...data.private import Private
-from .views import ITEM_BYTES, MOST_TENSORS, SPARE_BYTES
+from .views import ITEM_BYTES, MOST_STEPS, MOST_TENSORS, SPARE_BYTES
 
 CHILD = __name__.rpartition(".")[0] + ".child"
 
@@ -58,8 +58,8 @@ def _refuse_another_form(answer: Answer) -> None:
     for one in answer["tensors"]:
         if not isinstance(one["name"], str) or not isinstance(one["storage"], str):
             raise ValueError("a tensor without a name")
-        if not {"bytes", "offset", "stride"} <= one.keys():
-            raise ValueError("a tensor that lacks a part")
+        if not all(type(n) is int for n in (one["bytes"], one["offset"], *one["stride"])):
+            raise ValueError("a place that is no number")
 
 
 def _tensors(told: list[dict[str, Any]], stream: IO[bytes], most: int) -> dict[str, Tensor]:
@@ -69,6 +69,8 @@ def _tensors(told: list[dict[str, Any]], stream: IO[bytes], most: int) -> dict[s
     for one in told:
         if not all(type(n) is int and n >= 0 for n in one["shape"]):
             raise ValueError("a shape that is none")
+        if math.prod(max(n, 1) for n in one["shape"]) >= MOST_STEPS:
+            raise ValueError("a shape that cannot be")
         sizes.append(math.prod(one["shape"]) * ITEM_BYTES[one["dtype"]])
     if sum(sizes) > most:
         raise ValueError("more bytes than the file can hold")
@@ -79,8 +81,5 @@ def _tensors(told: list[dict[str, Any]], stream: IO[bytes], most: int) -> dict[s
         flat = torch.frombuffer(values, dtype=dtype) if size else torch.empty(0, dtype=dtype)
         if str(one["name"]) in tensors:
             raise ValueError("a name that stands twice")
-        try:
-            tensors[str(one["name"])] = flat.reshape(one["shape"])
-        except RuntimeError as error:
-            raise ValueError("a shape that cannot be") from error
+        tensors[str(one["name"])] = flat.reshape(one["shape"])
     return tensors

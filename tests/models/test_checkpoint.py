@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import resource
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -361,3 +362,11 @@ def test_a_file_that_does_not_speak_of_our_format_is_not_parsed(
     with pytest.raises(CheckpointError) as refused:
         read_checkpoint(tmp_path / "it.safetensors")
     assert refused.value.code == "not-ours"
+    with open(tmp_path / "it.pt", "wb") as file:
+        file.write(b"PK\3\4" + bytes([1] * 4))
+        file.truncate(3 * 2**29)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError) as refused:
+        read_checkpoint(tmp_path / "it.pt")
+    assert refused.value.code == "not-a-checkpoint"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18
