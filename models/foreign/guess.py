@@ -22,6 +22,14 @@ from .found import Found
 from .partial import partly
 from .structure import Layer, Structure, described, structure
 
+IN_PARTS = {
+    ".parametrizations.": "a parametrisation",
+    ".weight_g": "weight normalisation",
+    ".weight_v": "weight normalisation",
+    ".weight_orig": "spectral normalisation or pruning",
+}
+"""Marks in the names of such parts, and what writes them."""
+
 SIDES = {1: (28,), 3: (84, 32, 28)}
 """Sides of images in the few-shot literature, the usual one first, by channels."""
 
@@ -38,6 +46,7 @@ def guess(tensors: Mapping[str, Tensor], ask: Ask, *, ordered: bool, where: str)
     Raises:
         CheckpointError: If no built-in architecture fits, or several do.
     """
+    _refuse_weights_in_parts(tensors, where)
     layers = structure(plain_names(tensors), ordered=ordered)
     fit = whole(layers)
     if fit is None:
@@ -75,6 +84,20 @@ def guess(tensors: Mapping[str, Tensor], ask: Ask, *, ordered: bool, where: str)
             code="ambiguous-architecture",
         )
     return assemble(options[0], fit, layers, head, codebase, ask)
+
+
+def _refuse_weights_in_parts(tensors: Mapping[str, Tensor], where: str) -> None:
+    """What torch keeps in the place of a weight that is reckoned anew at every pass."""
+    for name in tensors:
+        for mark, what in IN_PARTS.items():
+            if mark in f".{name}":
+                raise CheckpointError(
+                    f"{where!r} holds {name!r}, a part of which {what} makes a weight; take that "
+                    "off before saving (remove_parametrizations, remove_weight_norm, "
+                    "remove_spectral_norm or prune.remove of torch.nn.utils), or name your own "
+                    "package.module:factory that has it",
+                    code="parametrised",
+                )
 
 
 def _refuse_other_sizes(fit: Fit, ask: Ask, where: str) -> None:

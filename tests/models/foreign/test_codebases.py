@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from metaprobe.data.errors import CheckpointError
 from metaprobe.models.encoder import Encoder, load_encoder
@@ -169,6 +170,29 @@ def test_layers_of_equal_values_are_layers_and_not_one_saved_twice(tmp_path: Pat
     assert encoder.load_report is not None
     assert encoder.load_report.coverage == 1
     same_features(encoder, network)
+
+
+def pruned(layer: nn.Conv2d) -> None:
+    prune.l1_unstructured(layer, "weight", 0.3)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    ("wrap", "what"),
+    [
+        (nn.utils.parametrizations.weight_norm, "a parametrisation"),
+        (nn.utils.parametrizations.orthogonal, "a parametrisation"),
+        (nn.utils.spectral_norm, "spectral normalisation or pruning"),
+        (pruned, "pruning"),
+    ],
+)
+def test_a_weight_that_is_kept_in_parts_is_told_how_to_become_one(
+    wrap: Any, what: str, tmp_path: Path
+) -> None:
+    network = of.Torchmeta()
+    wrap(next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d)))
+    with pytest.raises(CheckpointError, match=f"{what} makes a weight") as refused:
+        load_encoder(saved(network, tmp_path / "net.pt"))
+    assert refused.value.code == "parametrised"
 
 
 def test_half_precision_is_widened_and_wrappers_prefixes_are_shown(tmp_path: Path) -> None:
