@@ -84,6 +84,12 @@ def cautions(audit: Audit) -> list[str]:
     assumed = audit.checkpoint.load_report.get("assumed")
     if isinstance(assumed, list):
         notes.extend(f"Assumed: {said}." for said in assumed)
+    flags = audit.checkpoint.load_report.get("flags")
+    if isinstance(flags, list):
+        notes.extend(f"{said}." for said in flags)
+    if audit.preprocessing != "as stored":
+        notes.append(f"Images were changed before they were measured: {audit.preprocessing}.")
+    notes.extend(f"Of the images: {said}." for said in audit.data.notes)
     floor = audit.floors.untrained
     if floor is not None and audit.cells.init_on.value <= floor.ci_high:
         notes.append(

@@ -75,7 +75,9 @@ def from_arrays(
         ids = _words(arrays["ids"], where)
     else:
         ids = np.array([f"{name}/{i}" for i in range(len(raw))])
-    if "split" in arrays and split != "all":
+    if "split" not in arrays:
+        split = "all"
+    elif split != "all":
         words = _words(arrays["split"], where)
         rows = np.flatnonzero(words == choose_split(split, sorted(set(words)), where))
         images, raw, ids = images[rows], raw[rows], ids[rows]

@@ -26,7 +26,7 @@ def read_image_folder(
     Args:
         path: The folder.
         split: Which split folder; ``"all"`` for all of them, and where the class folders lie
-            directly in the folder.
+            directly in the folder, which is ``"all"`` whatever is asked.
         options: How images are read.
         name: Name of the benchmark, whose splits divide the classes; the folder's when None.
 
@@ -39,7 +39,7 @@ def read_image_folder(
     if name is not None:
         refuse_shared({word: subfolders(root / word) for word in splits}, str(path))
     if not splits:
-        tops = [root]
+        tops, split = [root], "all"
     elif split == "all":
         tops = [root / word for word in splits]
     else:

@@ -157,6 +157,11 @@ def load_encoder(
     checkpoint = None
     if state_key is None and not find_checkpoint(source).is_dir():  # ours say what they are
         checkpoint = _own(source)
+    if checkpoint is not None and arch is not None:
+        raise CheckpointError(
+            f"{str(source)!r} says itself which architecture it has; leave out --arch {arch}",
+            code="arch",
+        )
     if checkpoint is not None:
         return _from_own(checkpoint, allow_partial)
     from .foreign.load import load_foreign  # it makes encoders, so it cannot be above

@@ -45,7 +45,7 @@ def read_hf_datasets(path: Path, split: str, options: ReadOptions = DEFAULT) -> 
     root = folder(path, "datasets")
     there = _splits(root)
     if not there:
-        words = [""]
+        words, split = [""], "all"
     elif split == "all":
         words = there
     else:

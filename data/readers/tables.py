@@ -67,7 +67,9 @@ def read_table(path: Path, split: str, options: ReadOptions = DEFAULT) -> Labell
         raise DataError(f"table {str(path)!r} does not exist", code="missing-file")
     rows = whole = table_rows(path)
     words = sorted({row.split for row in rows} - {""})
-    if words and split != "all":
+    if not words:
+        split = "all"
+    elif split != "all":
         if not {canonical(w) for w in words} & set(map(canonical, spellings(split))):
             raise DataError(
                 f"{str(path)!r} has no split {split!r}; it has {', '.join(words)}",

@@ -102,7 +102,11 @@ def _assumed(
     fixed = {**(codebase.known if codebase else {}), **ask.settings}
     out = []
     if architecture["name"] == "conv4" and "slope" not in fixed:
-        out.append("the activation leaves no trace; ReLU is assumed")
+        out.append(
+            "the activation and the pooling leave no trace; ReLU after the norm"
+            + ("" if architecture["strided"] else " and the largest of 2 x 2")
+            + " is assumed"
+        )
     if head is None and "pooled" not in fixed:
         how = "averaged over space" if architecture["pooled"] else "flattened"
         out.append(f"the file has no head, so the last map is {how}, as is usual")

@@ -30,7 +30,7 @@ IN_PARTS = {
 }
 """Marks in the names of such parts, and what writes them."""
 
-SIDES = {1: (28,), 3: (84, 32, 28)}
+SIDES = {1: (28, 32, 64, 84, 105), 3: (84, 32, 28, 64, 96, 128, 224)}
 """Sides of images in the few-shot literature, the usual one first, by channels."""
 
 
@@ -59,6 +59,7 @@ def guess(tensors: Mapping[str, Tensor], ask: Ask, *, ordered: bool, where: str)
             code="unknown-architecture",
         )
     family = fit.family
+    _refuse_a_step_between(fit, where)
     if family == "conv4" and not layers.norms and "affine" not in ask.settings:
         raise CheckpointError(
             f"{where!r} looks like {family} and holds nothing of a normalisation; if its BatchNorm "
@@ -84,6 +85,21 @@ def guess(tensors: Mapping[str, Tensor], ask: Ask, *, ordered: bool, where: str)
             code="ambiguous-architecture",
         )
     return assemble(options[0], fit, layers, head, codebase, ask)
+
+
+def _refuse_a_step_between(fit: Fit, where: str) -> None:
+    """In a list of layers, a norm's number follows its convolution's, or something lies between."""
+    for conv, norm in zip(fit.convolutions, fit.norms, strict=False):
+        if conv is None or norm is None:
+            continue
+        (above, _, at), (beside, _, then) = (x.name.rpartition(".") for x in (conv, norm))
+        if above == beside and at.isdigit() and then.isdigit() and int(then) != int(at) + 1:
+            raise CheckpointError(
+                f"{where!r} has its norm {norm.name!r} not right after its convolution "
+                f"{conv.name!r}, as {fit.family} has; name package.module:factory for the network "
+                "that has it so",
+                code="unknown-architecture",
+            )
 
 
 def _refuse_weights_in_parts(tensors: Mapping[str, Tensor], where: str) -> None:
@@ -178,6 +194,8 @@ def _candidates(
             seen.add((strided, reads))
             extra = {"strided": strided} if family == "conv4" else {}
             said = f"{family}:strided={str(strided).lower()}" if extra else family
+            if extra and side != sides[0]:
+                said += f",image={side}"
             yield Candidate({**base, **extra, "pooled": pooled}, side, said)
             break
 

@@ -154,7 +154,7 @@ def assumed_of_rule(rates: FileRates | None, rule: Rule, unexpected: Iterable[st
         )
     if rates is None:
         said.append(
-            f"the file names no inner loop; without --rule it is sgd:lr={rule.lr:g} with "
+            f"the file names no inner loop; where none is said it is sgd:lr={rule.lr:g} with "
             f"{rule.steps} steps"
         )
     elif rates.rule != "lslr-steps":

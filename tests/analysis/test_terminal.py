@@ -258,6 +258,14 @@ def test_a_caution_that_holds_for_all_is_said_once() -> None:
     assert len(set_cautions(audits)) == 1
 
 
+def test_what_was_done_to_the_images_and_what_was_left_out_is_a_caution() -> None:
+    data = AUDIT.data.model_copy(update={"notes": ("1 of 10 images left out: 'a/2.png'",)})
+    changed = AUDIT.model_copy(update={"preprocessing": "luma", "data": data})
+    text = " ".join(printed(changed).split())
+    assert "Images were changed before they were measured: luma." in text
+    assert "Of the images: 1 of 10 images left out: 'a/2.png'." in text
+
+
 def test_different_episodes_are_a_caution() -> None:
     one, other = make_set(2, episodes=20).audits
     moved = other.episodes.model_copy(update={"sha256": "0" * 64})

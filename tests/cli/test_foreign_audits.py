@@ -33,6 +33,25 @@ def refused(command: Command, *words: object) -> str:
     return done.err
 
 
+def test_an_architecture_is_not_said_of_a_checkpoint_that_says_it_itself(command: Command) -> None:
+    said = refused(command, "maml-glyphs-s0", "--arch", "resnet12")
+    assert "leave out --arch resnet12" in said
+
+
+def test_what_reading_noticed_of_a_file_is_said_beside_the_conclusion(
+    command: Command, tmp_path: Path
+) -> None:
+    torch.save(
+        {n: t.half() if t.is_floating_point() else t
+         for n, t in of.seeded(of.Knagg).state_dict().items()},
+        tmp_path / "half.pt",
+    )  # fmt: skip
+    done = command("audit", tmp_path / "half.pt", *QUICK[:-1])
+    assert done.status == 0, done.err
+    said = " ".join(done.out.split())
+    assert "as float16" in said
+
+
 def learner(path: Path, build: Any = of.Knagg, *lost: str, **sizes: int) -> Path:
     state = of.seeded(build, **sizes).state_dict()
     torch.save({n: t for n, t in state.items() if not n.startswith(lost or ("?",))}, path)
@@ -130,13 +149,13 @@ def test_rates_by_step_of_maml_plus_plus_are_used_and_shown(
     found = audited(command, tmp_path / "train_model_latest")
     assert (found["rule"]["name"], found["rule"]["steps"]) == ("lslr-steps", 5)
     overall = found["rates"]["overall"]
-    assert overall["size"] == 10 * 6
+    assert overall["size"] == 10 * 5  # the sixth that its code makes is never trained
     assert 0.01 < overall["mean"] < 0.03
     assert overall["share_negative"] == 0
     names = {layer["name"] for layer in found["rates"]["layers"]}
     assert {"block1.conv.weight", "head.weight"} <= names
-    assert "choose --steps 6 or fewer" in refused(
-        command, tmp_path / "train_model_latest", "--steps", 7
+    assert "choose --steps 5 or fewer" in refused(
+        command, tmp_path / "train_model_latest", "--steps", 6
     )
 
 

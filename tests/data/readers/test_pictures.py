@@ -37,6 +37,12 @@ def test_pixels_come_back_as_they_were(tmp_path: Path) -> None:
     assert found.notes == ()
 
 
+@pytest.mark.parametrize("asked", ["all", "test", "train"])
+def test_a_folder_without_splits_is_all_of_it_whatever_is_asked(asked: str, tmp_path: Path) -> None:
+    found = open_dataset(folder(tmp_path), asked)
+    assert (found.split, len(found)) == ("all", 10)
+
+
 def test_one_unreadable_image_is_refused_by_name_and_left_out_on_request(tmp_path: Path) -> None:
     root = folder(tmp_path)
     (root / "a" / "2.png").write_bytes(b"no image at all")

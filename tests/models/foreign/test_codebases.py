@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,36 @@ def test_layers_of_equal_values_are_layers_and_not_one_saved_twice(tmp_path: Pat
     assert encoder.load_report is not None
     assert encoder.load_report.coverage == 1
     same_features(encoder, network)
+
+
+def plain_conv4(*, between: list[nn.Module], side: int, strided: bool = False) -> Any:
+    """A grey Conv4 of nobody's names in one list, for images of a side."""
+    layers: list[nn.Module] = []
+    for i in range(4):
+        layers += [nn.Conv2d(32 if i else 1, 32, 3, padding=1, stride=2 if strided else 1)]
+        layers += [*between, nn.BatchNorm2d(32), nn.ReLU(), *([] if strided else [nn.MaxPool2d(2)])]
+    body = nn.Sequential(*layers, nn.Flatten())
+    width = body(torch.zeros(1, 1, side, side)).shape[1]
+    return nn.Sequential(OrderedDict(trunk=body, out=nn.Linear(width, 5)))
+
+
+def test_a_side_that_also_fits_pooling_is_not_taken_for_a_stride(tmp_path: Path) -> None:
+    network = plain_conv4(between=[], side=32)
+    path = saved(network, tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match=r"strided=false,image=32 or --arch .*strided=true"):
+        load_encoder(path)
+    encoder = load_encoder(path, arch="conv4:strided=false")
+    assert encoder.shape == (1, 32, 32)
+    x = torch.rand(3, 1, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.body(x), network.eval().trunk(x))
+
+
+def test_a_step_between_convolution_and_norm_is_not_read_as_none(tmp_path: Path) -> None:
+    network = plain_conv4(between=[nn.ReLU()], side=28)
+    path = saved(network, tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match="not right after its convolution"):
+        load_encoder(path, arch="conv4:strided=false")
 
 
 def pruned(layer: nn.Conv2d) -> None:

@@ -234,7 +234,7 @@ def test_rates_of_a_kind_that_is_not_read_are_said_to_move_nothing(
     assert report is not None
     assert [s for s in report.assumed if "inner loop" in s or "learned rates" in s] == [
         f"{name!r} may be learned rates, of a kind that is not read: they move nothing",
-        "the file names no inner loop; without --rule it is sgd:lr=0.01 with 5 steps",
+        "the file names no inner loop; where none is said it is sgd:lr=0.01 with 5 steps",
     ]
     torch.save({**state, "projection.scale": torch.tensor(0.2)}, tmp_path / "plain.pt")
     plain = load_encoder(tmp_path / "plain.pt").load_report
