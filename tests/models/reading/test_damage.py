@@ -22,7 +22,7 @@ from metaprobe.models.reading.read import read_file
 from metaprobe.models.reading.sniff import sniff
 
 from . import assembler as a
-from .corpus import state, torched
+from .corpus_parts import state, torched
 
 GOOD = {
     "it.pt": torched(state()),

@@ -27,7 +27,8 @@ from metaprobe.cli import main
 from metaprobe.data.errors import CheckpointError
 from metaprobe.models.reading.read import read_file
 
-from .corpus import Entry, write_corpus
+from .corpus import write_corpus
+from .corpus_parts import Entry
 
 ROOT = Path(__file__).resolve().parents[3]
 SHARED = ROOT.parent / "shared" / "nasty" / "make_nasty.py"
