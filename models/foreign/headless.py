@@ -68,8 +68,11 @@ def replace_layer(network: nn.Module, name: str, layer: nn.Module) -> None:
 
 def last_linear(network: nn.Module) -> str:
     """The name of the last linear layer; empty where there is none."""
-    found = [name for name, layer in network.named_modules() if type(layer) is nn.Linear]
-    return found[-1] if found else ""
+    return next(reversed(_linears(network)), "")
+
+
+def _linears(network: nn.Module) -> dict[str, nn.Module]:
+    return {name: layer for name, layer in network.named_modules() if type(layer) is nn.Linear}
 
 
 def giver(network: nn.Module, sample: Tensor) -> str:
@@ -79,11 +82,7 @@ def giver(network: nn.Module, sample: Tensor) -> str:
     def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         return lambda layer, args, out: outputs.__setitem__(name, out)
 
-    hooks = [
-        layer.register_forward_hook(keep(name))
-        for name, layer in network.named_modules()
-        if type(layer) is nn.Linear
-    ]
+    hooks = [layer.register_forward_hook(keep(name)) for name, layer in _linears(network).items()]
     try:
         with torch.no_grad():
             out = network(sample)
@@ -105,7 +104,7 @@ def own_head(network: nn.Module, ask: Ask, shape: tuple[int, int, int]) -> str:
         CheckpointError: If the user names a layer that is no linear one.
     """
     said = ask.settings.get("head")
-    linears = [name for name, layer in network.named_modules() if type(layer) is nn.Linear]
+    linears = _linears(network)
     if said == "none":
         return ""
     if said is not None:

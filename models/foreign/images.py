@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from PIL import Image
+
 from ...data.errors import CheckpointError
 from .ask import Ask
 from .found import IMAGENET
@@ -16,8 +18,8 @@ from .found import IMAGENET
 MOST_CHANNELS = 64
 """The most means or spreads that are read."""
 
-BILINEAR = 2
-"""What Pillow calls the filter that images are resized by here."""
+BILINEAR = Image.Resampling.BILINEAR
+"""The filter that images are resized by here (`fit_images`)."""
 
 LONGEST = 1024
 """The longest side of an image that a config may ask for; a caller may ask for any."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,10 +52,9 @@ def load_foreign(
     refuse_unusable(raw.tensors, raw.path)
     network, cast = _as_float32(network)
     found = identify(raw, network, ask, trust_code=trust_code)
-    shape_of = build_body if found.architecture["name"] == "factory" else _outline
     body, load, report = strip(
         found.architecture,
-        with_counters(found, shape_of(found.architecture)),
+        with_counters(found, outline(found.architecture, build_body)),
         found.head,
         found.shape,
         allow_partial=allow_partial,
@@ -88,10 +86,6 @@ def load_foreign(
         still=still,
         lacking=("head.bias",) if head and "head.bias" not in _names(found, head) else (),
     )
-
-
-def _outline(architecture: Mapping[str, Any]) -> nn.Module:
-    return outline(architecture, build_body)
 
 
 def read_raw(path: Path, state_key: str | None) -> RawCheckpoint:

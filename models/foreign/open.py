@@ -16,7 +16,7 @@ from .config import plain_config, timm_name
 from .found import Found
 from .guess import guess
 from .headless import last_linear, own_head
-from .hub import code_of, construct, quiet_transformers, transformers_config, version_of
+from .hub import code_of, quiet_transformers, transformers_config, version_of
 from .images import image_shape, statistics, timm_images
 from .structure import COUNTER
 from .timm_config import classifier, other_pooling, timm_args, timm_words
@@ -169,7 +169,7 @@ def _library(
     if args:
         architecture["args"] = args
     if ask.kind == "factory":  # the user's own code takes what it takes
-        network = construct(architecture)
+        network = outline(architecture)
     else:
         said_by = "config.json" if config else f"{ask.kind}/{ask.name}"
         network = affordable(architecture, _held(tensors), said_by=said_by)
@@ -255,8 +255,7 @@ def _split(
         head = {}  # a convolution in the place of a linear layer is none that a rule starts from
     elif "bias" not in head:
         head["bias"] = head["weight"].new_zeros(head["weight"].shape[0])
-    shape_of = construct if architecture["name"] == "factory" else outline
-    wanted = set(shape_of(architecture).state_dict())
+    wanted = set(outline(architecture).state_dict())
     return Found(
         architecture=architecture,
         body={n: t for n, t in body.items() if n in wanted},

@@ -317,21 +317,20 @@ def test_sizes_in_a_config_take_no_memory(
     words: dict[str, int], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from metaprobe.models.foreign import hub
-    from metaprobe.models.foreign import open as opening
 
     made("vit", tmp_path / "vit", classes=3)
-    largest = 0
+    taken: list[int] = []
+    build = hub.BUILDERS["transformers"]
 
     def measured(architecture: dict[str, Any]) -> Any:
-        nonlocal largest
-        network = hub.construct(architecture)
-        largest = max(largest, *(p.numel() for p in network.parameters()))
+        network = build(architecture)
+        taken.append(sum(p.numel() for p in network.parameters() if not p.is_meta))
         return network
 
-    monkeypatch.setattr(opening, "construct", measured)
+    monkeypatch.setitem(hub.BUILDERS, "transformers", measured)
     with pytest.raises(CheckpointError, match=said):
         load_encoder(change(tmp_path / "vit", **words))
-    assert largest == 0
+    assert taken == ([0] if said == "the file holds" else [])
 
 
 def test_a_longer_image_than_an_encoder_takes_is_refused(tmp_path: Path) -> None:
