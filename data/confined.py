@@ -26,7 +26,9 @@ MEMORY = 2**30
 """Address space of a child beyond twice its file, in bytes."""
 
 SECONDS = 15
-"""Processor time of a child, beyond a second for each 50 MB."""
+"""Processor time of a child, beyond a second for each `BYTES_A_SECOND`."""
+
+BYTES_A_SECOND = 50 * 2**20
 
 START = (
     "import sys; sys.path.insert(0, sys.argv[2]); "
@@ -103,7 +105,7 @@ def ask_child(
 
 def seconds_for(size: int) -> int:
     """Processor time for so many bytes."""
-    return SECONDS + size // (50 * 2**20)
+    return SECONDS + size // BYTES_A_SECOND
 
 
 def exactly(stream: IO[bytes], count: int) -> bytearray:

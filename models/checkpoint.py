@@ -24,6 +24,7 @@ from torch import Tensor
 from ..data.errors import CheckpointError
 from ..data.files import write_whole
 from .container import decode, encode, header_length
+from .tensors import not_finite, widened
 
 FORMAT = "metaprobe.checkpoint/1"
 LARGEST = 2 * 2**30
@@ -152,18 +153,14 @@ def refuse_unusable(tensors: Mapping[str, Tensor], where: str) -> None:
         CheckpointError: Naming the tensor and how many values.
     """
     for name, tensor in tensors.items():
-        if (
-            tensor.is_floating_point() and tensor.element_size() < 2
-        ):  # little is written for eight bits
-            tensor = tensor.float()
-        bad = int((~torch.isfinite(tensor)).sum())
+        bad = not_finite(tensor)
         if bad:
             raise CheckpointError(
                 f"tensor {name!r} of {where!r} holds {bad} values that are NaN or infinite; "
                 "nothing measured from it would mean anything",
                 code="not-finite",
             )
-        below = int((tensor < 0).sum()) if name.endswith("running_var") else 0
+        below = int((widened(tensor) < 0).sum()) if name.endswith("running_var") else 0
         if below:
             raise CheckpointError(
                 f"tensor {name!r} of {where!r} holds {below} variances below zero, whose root is "

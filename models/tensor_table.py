@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .encoder import Encoder
 from .foreign.rates import split_rates
 from .foreign.structure import COUNTER, natural
 from .reading.raw import RawCheckpoint
+from .tensors import not_finite
 
 STILL = 1e-12
 """A running variance below this is that of a channel that never changed."""
@@ -110,7 +110,7 @@ def _notes(name: str, tensor: Tensor, weighs: bool) -> list[str]:
         return []
     wide = tensor.float()
     notes = []
-    bad = int((~torch.isfinite(wide)).sum())
+    bad = not_finite(tensor)
     if bad:
         return [f"{bad} values NaN or infinite"]
     if name.endswith("running_var"):

@@ -28,6 +28,21 @@ def image_tensor(
     return out / 255 if data.images.dtype == np.uint8 else out
 
 
+def widened(tensor: Tensor) -> Tensor:
+    """Floats of eight bits, for which torch has few operations, as float32; else what came."""
+    narrow = tensor.is_floating_point() and tensor.element_size() < 2
+    return tensor.float() if narrow else tensor
+
+
+def not_finite(tensor: Tensor) -> int:
+    """How many values are NaN or infinite.
+
+    >>> not_finite(torch.tensor([1.0, float("nan")]))
+    1
+    """
+    return int((~torch.isfinite(widened(tensor))).sum())
+
+
 def label_tensor(episodes: int, way: int, each: int) -> Tensor:
     """Class-major labels `(E, W * each)`.
 

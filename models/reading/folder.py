@@ -19,10 +19,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ...data.confined import SECONDS
+from ...data.confined import BYTES_A_SECOND, SECONDS
 from ...data.errors import CheckpointError
 from ...data.private import Private, private_copy
-from .header import once
+from .header import once, refuse_many_values
 from .health import health_flags, refuse_unusable
 from .raw import Flag, RawCheckpoint
 from .sandbox import run_child
@@ -33,7 +33,6 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SETTINGS = ("config.json", "preprocessor_config.json")
 LONGEST_JSON = 16 * 2**20
-MOST_JSON_VALUES = 500_000
 MOST_SHARDS = 200
 
 
@@ -69,7 +68,7 @@ def read_folder(folder: Path, expect_sha256: str | None, state_key: str | None) 
                 raise CheckpointError(
                     f"{file.path!r} is a bare pickle, not a file of weights", code="bare-pickle"
                 )
-            left += file.size / (50 * 2**20)
+            left += file.size / BYTES_A_SECOND
             before = _children()
             key = state_key if wanted is None else "."
             answer, found = run_child(file, kind, key, max(1, math.ceil(left)))
@@ -209,12 +208,7 @@ def _json(file: Private) -> Any:
             f"{file.path!r} holds {file.size} bytes; {LONGEST_JSON} are allowed", code="too-large"
         )
     text = file.copy.read()
-    values = sum(text.count(sign) for sign in (b",", b"[", b"{"))
-    if values > MOST_JSON_VALUES:
-        raise CheckpointError(
-            f"{file.path!r} holds about {values:,} values; {MOST_JSON_VALUES:,} are allowed",
-            code="too-large",
-        )
+    refuse_many_values(text, file.path)
     try:
         return json.loads(text.decode("utf-8"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:

@@ -17,6 +17,7 @@ from ...data.errors import CheckpointError
 from .views import ITEM_BYTES, LONGEST_SIDE, MOST_TENSORS, refuse_span
 
 LONGEST_HEADER = 100_000_000
+MOST_VALUES = 500_000
 MOST_WORDS = 50_000
 MOST_LETTERS = 16 * 2**20
 DTYPES = {
@@ -123,6 +124,21 @@ def _entry(name: str, value: Any, base: int, where: str) -> Entry:
             f"tensor {shown} of shape {tuple(shape)} needs {size} bytes and has offsets {offsets}",
         )
     return Entry(DTYPES[dtype], tuple(shape), base + offsets[0], base + offsets[1])
+
+
+def refuse_many_values(text: bytes | memoryview, where: str) -> None:
+    """Stop before JSON is parsed that would make far more objects than it has bytes to spare.
+
+    Raises:
+        CheckpointError: If it holds over about `MOST_VALUES` values.
+    """
+    raw = bytes(text)
+    values = sum(raw.count(sign) for sign in (b",", b"[", b"{"))
+    if values > MOST_VALUES:
+        raise CheckpointError(
+            f"{where!r} holds JSON of about {values:,} values; {MOST_VALUES:,} are allowed",
+            code="too-large",
+        )
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...data.errors import CheckpointError
+from ..tensors import not_finite, widened
 
 UNUSUAL = (
     torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2,
@@ -47,11 +48,11 @@ def examine(tensors: Mapping[str, Tensor]) -> tuple[Health, ...]:
 
 def _one(name: str, tensor: Tensor) -> Health:
     floats = tensor.is_floating_point()
-    wide = tensor.float() if floats and tensor.element_size() < 4 else tensor
+    wide = widened(tensor)
     variance = floats and name.endswith("running_var")
     return Health(
         name=name,
-        not_finite=int((~torch.isfinite(wide)).sum()) if floats else 0,
+        not_finite=not_finite(tensor) if floats else 0,
         negative=int((wide < 0).sum()) if variance else 0,
         all_zero=floats and tensor.numel() > 1 and not bool(wide.any()),
     )

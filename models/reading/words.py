@@ -108,7 +108,7 @@ class _Words:
                 parts = {"args": value.args, "state": value.state, "items": value.items}
                 told = {k: self.plain(v, path, depth + 1) for k, v in parts.items() if v}
                 return {"class": value.name, **told}
-            if isinstance(value, tuple | Storage):
+            if isinstance(value, Storage):
                 return "storage"
             item = getattr(value, "tolist", None)  # NumPy: a scalar or an array
             if item is None:

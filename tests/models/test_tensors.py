@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from metaprobe.data.images import LabelledImages
 from metaprobe.data.synthetic import planted_images
-from metaprobe.models.tensors import image_tensor, label_tensor
+from metaprobe.models.tensors import image_tensor, label_tensor, not_finite
 
 
 def test_rows_keep_their_order_and_pixels_lie_in_zero_to_one() -> None:
@@ -39,3 +40,11 @@ def test_a_tensor_of_images_is_a_copy() -> None:
 
 def test_labels_are_class_major() -> None:
     assert label_tensor(2, 3, 2).tolist() == [[0, 0, 1, 1, 2, 2]] * 2
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn]
+)
+def test_values_that_are_not_finite_are_counted_in_any_precision(dtype: torch.dtype) -> None:
+    assert not_finite(torch.tensor([1.0, float("nan"), 0.0, float("nan")]).to(dtype)) == 2
+    assert not_finite(torch.ones(3, dtype=dtype)) == 0
