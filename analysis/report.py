@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.files import write_whole
+from ..data.fit import AS_STORED
 from .inline_svg import inline_svg, shared_outlines
 from .maps.interactive import MISSING, Live, can_be_live
 from .maps.page import Code, live_maps
@@ -204,6 +205,6 @@ def _command(audit: Audit) -> str:
         "--sesoi",
         audit.sesoi,
     ]
-    if audit.preprocessing != "as stored":
+    if audit.preprocessing != AS_STORED:
         words.append("--resize")
     return shlex.join(str(word) for word in words)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError, model_validator
 
 from ..data.errors import DataError, MetaprobeError
+from ..data.fit import AS_STORED
 from .audit_parts import (
     ROUNDING,
     Bits,
@@ -66,7 +67,7 @@ class Audit(Value):
     checkpoint: Checkpoint
     data: Data
     off_data: Data | None = None
-    preprocessing: str = "as stored"
+    preprocessing: str = AS_STORED
     probe: ProbeUsed = ProbeUsed()
     episodes: Episodes
     rule: RuleUsed

@@ -6,6 +6,7 @@ print it. Verdict rule: how-to-choose.md, two one-sided tests within ±SESOI.
 
 from __future__ import annotations
 
+from ..data.fit import AS_STORED
 from .audit_parts import Effect, Reading
 from .number_words import (
     join,
@@ -87,7 +88,7 @@ def cautions(audit: Audit) -> list[str]:
     flags = audit.checkpoint.load_report.get("flags")
     if isinstance(flags, list):
         notes.extend(f"{said}." for said in flags)
-    if audit.preprocessing != "as stored":
+    if audit.preprocessing != AS_STORED:
         notes.append(f"Images were changed before they were measured: {audit.preprocessing}.")
     notes.extend(f"Of the images: {said}." for said in audit.data.notes)
     floor = audit.floors.untrained

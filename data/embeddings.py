@@ -52,7 +52,7 @@ class Embeddings:
         if not np.isfinite(self.features).all():
             row = int(np.flatnonzero(~np.isfinite(self.features).all(axis=1))[0])
             raise DataError(
-                f"row {row} (id {self.ids[row]}) is not finite; check the encoder's weights and input, or take a smaller inner rate",
+                f"row {row} (id {self.ids[row]}) is not finite; check the encoder's weights and input",
                 code="not-finite",
             )
 

@@ -12,6 +12,9 @@ from PIL import Image
 from .errors import DataError
 from .images import LabelledImages
 
+AS_STORED = "as stored"
+"""What is said of images that nothing was done to."""
+
 
 def fit_images(
     data: LabelledImages, shape: tuple[int, int, int], *, resize: bool
@@ -30,7 +33,7 @@ def fit_images(
         DataError: If the shapes differ and `resize` is false.
     """
     if data.shape == shape:
-        return data, data.prepared or "as stored"
+        return data, data.prepared or AS_STORED
     if not resize:
         raise DataError(
             f"{data.name!r} has images of shape {data.shape} and the encoder takes {shape}; "

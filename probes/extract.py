@@ -16,13 +16,15 @@ from torch import Tensor
 
 from ..data.embeddings import Embeddings
 from ..data.episodes import EpisodeList, Tasks
+from ..data.errors import ProbeError
 from ..data.images import LabelledImages
 from ..data.store import Store
 from ..models.adapt import adapt
 from ..models.forward import CHUNK, Params, beside_support, features_of, logits_of, stack
 from ..models.heads import default_head, starting_head
 from ..models.norms import with_norm
-from ..models.tensors import image_tensor, label_tensor
+from ..models.rules import Rule
+from ..models.tensors import image_tensor, label_tensor, not_finite
 from ..models.threads import one_thread
 from .controls import dealt_labels, random_direction
 from .measurement import BlockFeatures, Measurement, Moment
@@ -156,6 +158,7 @@ def _chunk(
                 rates = _on(measurement.beyond.rates, measurement.device)
                 origin = adapt(features, params, measurement.rule, rates, support, labels)
             moved = random_direction(origin, moved, episodes)
+        _refuse_diverged(moved, measurement.rule)
         truth = label_tensor(many, way, query).to(measurement.device)
         with torch.no_grad():
             right = [
@@ -165,6 +168,21 @@ def _chunk(
         extras = {"head_init": right[0], "head_adapted": right[1], "trace": trace}
         out["adapted"] = BlockFeatures(all_rows(moved), extras)
     return out
+
+
+def _refuse_diverged(moved: Params, rule: Rule) -> None:
+    """Stop where the inner loop led out of what floats can hold.
+
+    Raises:
+        ProbeError: Naming a parameter.
+    """
+    for name, values in moved.items():
+        if not_finite(values):
+            raise ProbeError(
+                f"the inner loop ({rule.name}, {rule.steps} steps) diverges: {name!r} is not finite "
+                "after it; take a smaller rate or fewer steps",
+                code="not-finite",
+            )
 
 
 def _sums(grad: Tensor, step: Tensor) -> NDArray[np.float64]:

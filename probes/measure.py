@@ -108,7 +108,7 @@ def matrix(values: ArrayLike, what: str = "features", least: int = 1) -> NDArray
         bad = int(np.flatnonzero(~(np.abs(raw) <= LARGEST).all(axis=1))[0])
         raise ProbeError(
             f"{what}: row {bad} is not finite (or beyond {LARGEST:g}); "
-            "check the encoder's weights and input, or take a smaller inner rate",
+            "check the encoder's weights and input",
             code="not-finite",
         )
     return raw

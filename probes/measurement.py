@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..data.episodes import EpisodeList
+from ..data.fit import AS_STORED
 from ..data.images import LabelledImages
 from ..models.encoder import Encoder
 from ..models.forward import CHUNK
@@ -62,7 +63,7 @@ class Measurement:
     norm: NormMode
     head: HeadStart
     device: str = "cpu"
-    preprocessing: str = "as stored"
+    preprocessing: str = AS_STORED
     control: Control | None = None
     beyond: Encoder | None = None
 

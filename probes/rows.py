@@ -93,7 +93,7 @@ def checked_rows(
         bad = np.flatnonzero(~(np.abs(raw) <= LARGEST).all(axis=1))
         raise ProbeError(
             f"{_blame(what, bad, lead)} not finite (or beyond {LARGEST:g}); "
-            "check the encoder's weights and input, or take a smaller inner rate",
+            "check the encoder's weights and input",
             code="not-finite",
         )
     if metric == "euclidean":

@@ -51,6 +51,7 @@ def data_show(
     """
     from ..data.datasets import open_dataset
     from ..data.errors import DataError
+    from ..data.fit import AS_STORED
     from ..data.readers.options import ReadOptions
 
     if name.startswith("embeddings:"):
@@ -75,7 +76,7 @@ def data_show(
         "shape": list(found.shape),
         "classes": len(found.classes),
         "groups": groups,
-        "prepared": found.prepared or "as stored",
+        "prepared": found.prepared or AS_STORED,
         "fingerprint": found.fingerprint,
         "notes": list(found.notes),
     }

@@ -58,6 +58,15 @@ def learner(path: Path, build: Any = of.Knagg, *lost: str, **sizes: int) -> Path
     return path
 
 
+def test_an_inner_loop_that_diverges_is_blamed_and_not_the_encoder(
+    command: Command, tmp_path: Path
+) -> None:
+    path = learner(tmp_path / "net.pt")
+    said = refused(command, path, "--rule", "sgd:lr=-1e30", "--steps", 3)
+    assert "the inner loop (sgd, 3 steps) diverges" in said
+    assert "take a smaller rate or fewer steps" in said
+
+
 @pytest.mark.slow
 def test_a_file_without_a_convolution_is_audited_on_request_and_every_screen_says_so(
     command: Command, tmp_path: Path

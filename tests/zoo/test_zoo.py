@@ -267,7 +267,7 @@ def test_how_an_older_folder_of_timm_pools_is_read_beside_its_arguments(tmp_path
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        ({"checkpoint_path": "/tmp/other.pth"}, "weights that lie elsewhere"),
+        ({"checkpoint_path": "other.pth"}, "weights that lie elsewhere"),
         ({"features_only": True}, "not an embedding"),
         ({"img_size": 10**9}, "at most 65536"),
         ({"no_such_word": 1}, "cannot build"),
